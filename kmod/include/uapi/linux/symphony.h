@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Symphony: the device through which an application calls its extensions.
+ *
+ * A process opens /dev/symphony, JOINs a bus and has an endpoint. It maps the
+ * endpoint's receive pool read-only; whatever the endpoint receives is written
+ * there by the kernel: a struct symphony_msg, followed by the body. A message
+ * is named by its offset in the pool and belongs to the process until RELEASE.
+ *
+ * Every operation is an ioctl that takes one of the structures below. The
+ * first member, @size, is the size of the structure as the caller knows it; a
+ * kernel that knows a longer one takes the rest as zero, one that knows a
+ * shorter one refuses with E2BIG what it would have to ignore. Unknown flags
+ * and reserved members that are not zero give EINVAL. Members marked (out)
+ * are written by the kernel, (in/out) are read and written.
+ *
+ * Errors that any operation can give: EFAULT, EINVAL, E2BIG, ENOMEM, ENOTTY,
+ * ENOTCONN (not JOINed), EPERM (the endpoint belongs to another process),
+ * ESHUTDOWN (the endpoint is dead). The others stand with each operation.
+ */
+#ifndef _UAPI_LINUX_SYMPHONY_H
+#define _UAPI_LINUX_SYMPHONY_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define SYMPHONY_ABI_VERSION	1
+
+/* Longest name of a bus or of a service, in bytes, without a terminator. */
+#define SYMPHONY_NAME_MAX	63
+
+/* Offsets in a pool are multiples of this; so is the size of a pool. */
+#define SYMPHONY_POOL_ALIGN	128
+#define SYMPHONY_POOL_MIN	(64U << 10)
+#define SYMPHONY_POOL_MAX	(1U << 30)
+
+/* "No message": what an (out) offset says when there is none. */
+#define SYMPHONY_NO_OFFSET	0xffffffffU
+
+/* Most offsets that one operation releases or receives. */
+#define SYMPHONY_BATCH_MAX	256
+
+/* Room for an answer when @reply_max is 0, in bytes of body. */
+#define SYMPHONY_REPLY_DEFAULT	4096
+
+/**
+ * enum symphony_content - what the bytes of a body are
+ * @SYMPHONY_CONTENT_RAW: bytes
+ * @SYMPHONY_CONTENT_JSON: one JSON text, UTF-8
+ *
+ * The kernel carries the number and gives it no meaning.
+ */
+enum symphony_content {
+	SYMPHONY_CONTENT_RAW	= 0,
+	SYMPHONY_CONTENT_JSON	= 1,
+};
+
+/**
+ * enum symphony_msg_type - what a message in the pool is
+ * @SYMPHONY_MSG_CALL: a request; answer it with REPLY
+ * @SYMPHONY_MSG_REPLY: the outcome of a SEND (or of a CALL, in the slice that
+ *	CALL or WAIT names)
+ * @SYMPHONY_MSG_GONE: the endpoint @sender, which was WATCHed, is dead
+ */
+enum symphony_msg_type {
+	SYMPHONY_MSG_CALL	= 1,
+	SYMPHONY_MSG_REPLY	= 2,
+	SYMPHONY_MSG_GONE	= 3,
+};
+
+/* symphony_msg.flags: the reply is an error reply (REPLY with ERROR). */
+#define SYMPHONY_MSG_ERROR	(1U << 0)
+
+/**
+ * struct symphony_msg - the header of a message, in the receiver's pool
+ * @type: enum symphony_msg_type
+ * @flags: SYMPHONY_MSG_*
+ * @header_len: bytes from the message's offset to its body
+ * @id: the call's id, never used twice; 0 for GONE
+ * @cookie: REPLY: the @cookie of the SEND; GONE: that of the WATCH
+ * @sender: id of the endpoint that sent it (GONE: that died); 0 for an
+ *	outcome that the kernel made
+ * @handle: CALL and REPLY: the service that was called
+ * @method: CALL: the caller's @method
+ * @key: CALL: the caller's @key
+ * @deadline: CALL: CLOCK_MONOTONIC in ns, 0 for none
+ * @body_len: bytes of body
+ * @content_type: enum symphony_content
+ * @status: REPLY: 0, or the negative errno of an outcome the kernel made:
+ *	ECONNRESET (the replica died), ETIMEDOUT (the deadline passed),
+ *	ECANCELED, EMSGSIZE (the reply was larger than the room; see @needed)
+ * @needed: REPLY with EMSGSIZE: the @reply_max that would have held it
+ * @pid: thread-group id of the sender's owner, in the receiver's pid
+ *	namespace; 0 when it has none there
+ * @uid: effective uid of the sender's owner when it JOINed, in the receiver's
+ *	user namespace; the overflow uid when it has none there
+ * @gid: likewise
+ * @nr_fds: reserved, 0
+ * @reserved: 0
+ *
+ * Written by the kernel; the mapping is read-only, so what was checked stays.
+ */
+struct symphony_msg {
+	__u16 type;
+	__u16 flags;
+	__u32 header_len;
+	__u64 id;
+	__u64 cookie;
+	__u64 sender;
+	__u64 handle;
+	__u64 method;
+	__u64 key;
+	__u64 deadline;
+	__u32 body_len;
+	__u32 content_type;
+	__s32 status;
+	__u32 needed;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 nr_fds;
+	__u64 reserved[4];
+};
+
+/* symphony_query.features */
+#define SYMPHONY_FEATURE_CALL	(1ULL << 0)	/* all operations of ABI 1 */
+
+/**
+ * struct symphony_query - QUERY: what this module is and allows
+ * @size: sizeof(struct symphony_query)
+ * @flags: 0
+ * @abi_version: (out) SYMPHONY_ABI_VERSION of the module
+ * @pool_default: (out) pool size, in bytes, that JOIN gives for 0
+ * @features: (out) SYMPHONY_FEATURE_*
+ * @pool_max: (out) largest pool, in bytes
+ * @calls_max: (out) calls that one endpoint may have without an outcome
+ *	fetched
+ * @queue_max: (out) messages that one sender may have in one endpoint's queue
+ *	and pool, and
+ * @share_max: (out) the part of a pool, in percent, that one sender may hold
+ *
+ * Needs no JOIN.
+ */
+struct symphony_query {
+	__u32 size;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 pool_default;
+	__u64 features;
+	__u32 pool_max;
+	__u32 calls_max;
+	__u32 queue_max;
+	__u32 share_max;
+};
+
+/* symphony_join.flags */
+#define SYMPHONY_JOIN_CREATE	(1U << 0)	/* create the bus when it is not there */
+#define SYMPHONY_JOIN_EXCL	(1U << 1)	/* with CREATE: EEXIST when it is */
+
+/**
+ * struct symphony_join - JOIN: become an endpoint of a bus
+ * @size: sizeof(struct symphony_join)
+ * @flags: SYMPHONY_JOIN_*
+ * @name: address of the bus's name, [a-z][a-z0-9_.-]{0,62}
+ * @name_len: its length
+ * @mode: for a bus that is created: permission bits as of a file, 0 for 0600;
+ *	r joins, resolves and calls, w also claims
+ * @pool_size: (in/out) bytes of receive pool, a multiple of the page size from
+ *	SYMPHONY_POOL_MIN to the module's limit; 0 for the default
+ * @reserved: 0
+ * @endpoint: (out) id of the endpoint, never used twice
+ *
+ * The endpoint is owned by the calling process: only it may use the file, and
+ * the endpoint dies when it exits or execs, whoever else holds the file. The
+ * pool is mapped with mmap(PROT_READ, MAP_SHARED, offset 0), by the owner
+ * only; the mapping does not survive fork. A bus is known by its name and the
+ * caller's network namespace and is gone with its last endpoint.
+ *
+ * Errors: EISCONN, ENOENT (no such bus), EEXIST, EACCES (the bus's mode),
+ * ENAMETOOLONG, EDQUOT.
+ */
+struct symphony_join {
+	__u32 size;
+	__u32 flags;
+	__u64 name;
+	__u32 name_len;
+	__u32 mode;
+	__u32 pool_size;
+	__u32 reserved;
+	__u64 endpoint;
+};
+
+/**
+ * struct symphony_service - CLAIM, UNCLAIM, RESOLVE: services by name
+ * @size: sizeof(struct symphony_service)
+ * @flags: 0
+ * @name: address of the service's name, [a-z][a-z0-9_.-]{0,62}
+ * @name_len: its length
+ * @reserved: 0
+ * @handle: (out) the service's handle on this bus; UNCLAIM takes it (in) and
+ *	ignores the name
+ *
+ * CLAIM makes the endpoint a replica of the service. The service belongs to
+ * the uid that claimed it first for as long as the bus exists. RESOLVE gives
+ * the handle of a service that was claimed at some time; the handle stays good
+ * for as long as the bus exists, whether or not there is a replica.
+ *
+ * Errors: CLAIM: EACCES (no w on the bus), EPERM (another uid's service),
+ * EALREADY, ENAMETOOLONG, EDQUOT. UNCLAIM: ENOENT. RESOLVE: ENOENT.
+ */
+struct symphony_service {
+	__u32 size;
+	__u32 flags;
+	__u64 name;
+	__u32 name_len;
+	__u32 reserved;
+	__u64 handle;
+};
+
+/* symphony_call.flags */
+#define SYMPHONY_CALL_DONTWAIT	(1U << 0)	/* CALL: EAGAIN rather than wait for room */
+
+/**
+ * struct symphony_call - CALL and SEND: make a request
+ * @size: sizeof(struct symphony_call)
+ * @flags: SYMPHONY_CALL_*
+ * @handle: the service, from RESOLVE or CLAIM
+ * @method: for routing and the receiver; the kernel gives it no meaning
+ * @key: likewise
+ * @body: address of the body
+ * @body_len: its length; at most half the receiver's pool, with the header
+ * @content_type: enum symphony_content
+ * @reply_max: bytes of body for which room is set aside in the caller's own
+ *	pool; 0 for SYMPHONY_REPLY_DEFAULT. A larger reply takes free room of
+ *	the pool if there is some
+ * @nr_release: (in/out) how many offsets to release first; set to 0 when done
+ * @release: address of those offsets, __u32 each
+ * @deadline: CLOCK_MONOTONIC in ns by which there is an outcome; 0 for never
+ * @cookie: SEND: comes back in the outcome
+ * @parent: reserved for the id of the call being served; 0
+ * @parent_slot: reserved; 0
+ * @nr_fds: reserved; 0
+ * @fds: reserved; 0
+ * @id: (in/out) 0; the call's id is written here before anyone can answer.
+ *	CALL entered again with the id waits for that call instead
+ * @slot: (in/out) likewise: the offset of the room set aside for the answer.
+ *	WAIT and CANCEL name a call by both
+ * @status: (out) CALL: 0 for a reply (which can be an error reply: see the
+ *	message's flags), or the negative errno of an outcome that the kernel
+ *	made, as in struct symphony_msg
+ * @offset: (out) CALL: the reply's message, SYMPHONY_NO_OFFSET for an outcome
+ *	that the kernel made
+ * @needed: (out) CALL: with EMSGSIZE, the @reply_max that would have held it
+ *
+ * An error means that there is no call: nobody saw it, nothing is owed. When
+ * CALL returns 0, @status and @offset are the outcome. When SEND returns 0,
+ * exactly one SYMPHONY_MSG_REPLY will be received. EINTR from CALL with @id
+ * set is the exception: the call stands; enter again, WAIT, or CANCEL.
+ *
+ * Errors: ENOENT (no such handle), ECONNREFUSED (no replica), EMSGSIZE (body
+ * too large for the receiver's pool, or @reply_max for the caller's), EAGAIN
+ * (SEND, DONTWAIT: no room at the receiver now), ENOBUFS (no room in the
+ * caller's own pool for the answer: RELEASE something), EDQUOT (too many
+ * calls without an outcome fetched), ETIMEDOUT (no room by the deadline),
+ * EINTR.
+ */
+struct symphony_call {
+	__u32 size;
+	__u32 flags;
+	__u64 handle;
+	__u64 method;
+	__u64 key;
+	__u64 body;
+	__u32 body_len;
+	__u32 content_type;
+	__u32 reply_max;
+	__u32 nr_release;
+	__u64 release;
+	__u64 deadline;
+	__u64 cookie;
+	__u64 parent;
+	__u32 parent_slot;
+	__u32 nr_fds;
+	__u64 fds;
+	__u64 id;
+	__u32 slot;
+	__s32 status;
+	__u32 offset;
+	__u32 needed;
+};
+
+/* symphony_wait.flags */
+#define SYMPHONY_WAIT_DONTWAIT	(1U << 0)	/* EAGAIN when there is no outcome yet */
+
+/**
+ * struct symphony_wait - WAIT and CANCEL: a call that was made
+ * @size: sizeof(struct symphony_wait)
+ * @flags: WAIT: SYMPHONY_WAIT_*; CANCEL: 0
+ * @id: the call's id
+ * @slot: the call's slot
+ * @status: (out) WAIT: as in struct symphony_call
+ * @offset: (out) WAIT: as in struct symphony_call
+ * @needed: (out) WAIT: as in struct symphony_call
+ *
+ * WAIT fetches the outcome of a CALL that a signal interrupted; the outcome of
+ * a SEND is received, never waited for (EINVAL). CANCEL makes ECANCELED the
+ * outcome, which is then fetched or received like any other; the replica may
+ * have done the work.
+ *
+ * Errors: ESRCH (no such call, or its outcome was fetched), EALREADY (CANCEL:
+ * there is an outcome already), EBUSY (WAIT: another thread waits for it),
+ * EAGAIN, EINTR.
+ */
+struct symphony_wait {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u32 slot;
+	__s32 status;
+	__u32 offset;
+	__u32 needed;
+};
+
+/* symphony_recv.flags */
+#define SYMPHONY_RECV_DONTWAIT	(1U << 0)	/* EAGAIN when there is no message */
+
+/**
+ * struct symphony_recv - RECV: take the next messages
+ * @size: sizeof(struct symphony_recv)
+ * @flags: SYMPHONY_RECV_*
+ * @deadline: CLOCK_MONOTONIC in ns until which to wait; 0 for ever
+ * @offsets: address of room for @max offsets, __u32 each
+ * @max: how many messages to take at most, 1 to SYMPHONY_BATCH_MAX
+ * @nr: (out) how many were taken
+ * @release: address of offsets to release first, __u32 each
+ * @nr_release: (in/out) how many; set to 0 when done
+ * @reserved: 0
+ *
+ * Any number of threads may receive on one endpoint; a message goes to one of
+ * them, the one that waited the shortest time.
+ *
+ * Errors: EAGAIN (DONTWAIT or O_NONBLOCK), ETIMEDOUT, EINTR.
+ */
+struct symphony_recv {
+	__u32 size;
+	__u32 flags;
+	__u64 deadline;
+	__u64 offsets;
+	__u32 max;
+	__u32 nr;
+	__u64 release;
+	__u32 nr_release;
+	__u32 reserved;
+};
+
+/* symphony_reply.flags */
+#define SYMPHONY_REPLY_ERROR	(1U << 0)	/* an error reply: MSG_ERROR at the caller */
+#define SYMPHONY_REPLY_RELEASE	(1U << 1)	/* release the request's message too */
+#define SYMPHONY_REPLY_RECV	(1U << 2)	/* then RECV */
+#define SYMPHONY_REPLY_DONTWAIT	(1U << 3)	/* with RECV: as RECV_DONTWAIT */
+
+/**
+ * struct symphony_reply - REPLY: answer a call, and take the next
+ * @size: sizeof(struct symphony_reply)
+ * @flags: SYMPHONY_REPLY_*
+ * @id: the call's id, from its message
+ * @slot: the offset of its message
+ * @content_type: enum symphony_content
+ * @body: address of the body
+ * @body_len: its length
+ * @reserved: 0
+ * @deadline: with RECV: as in struct symphony_recv
+ * @offsets: with RECV: as in struct symphony_recv
+ * @max: with RECV: as in struct symphony_recv
+ * @nr: (out) with RECV: as in struct symphony_recv; can be 0
+ * @release: address of offsets to release first, __u32 each
+ * @nr_release: (in/out) how many; set to 0 when done
+ * @reserved2: 0
+ *
+ * A request can be released before it is answered: it stays where it is until
+ * it is. An error means that the call was not answered. With RECV, 0 means
+ * that it was; when then no message came (a signal, the deadline, DONTWAIT),
+ * @nr is 0.
+ *
+ * A reply that does not fit the caller's room ends the call with EMSGSIZE at
+ * the caller, and gives EMSGSIZE here.
+ *
+ * Errors: ESRCH (no such call, answered before, or the caller no longer waits:
+ * it cancelled, its deadline passed, it died), EMSGSIZE.
+ */
+struct symphony_reply {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u32 slot;
+	__u32 content_type;
+	__u64 body;
+	__u32 body_len;
+	__u32 reserved;
+	__u64 deadline;
+	__u64 offsets;
+	__u32 max;
+	__u32 nr;
+	__u64 release;
+	__u32 nr_release;
+	__u32 reserved2;
+};
+
+/* symphony_watch.flags */
+#define SYMPHONY_WATCH_REMOVE	(1U << 0)	/* stop watching */
+
+/**
+ * struct symphony_watch - WATCH: be told when another endpoint dies
+ * @size: sizeof(struct symphony_watch)
+ * @flags: SYMPHONY_WATCH_*
+ * @endpoint: id of an endpoint of the same bus
+ * @cookie: comes back in the GONE message
+ *
+ * One GONE message, for which the room is set aside now. A watch that is
+ * removed sends none, unless it already did.
+ *
+ * Errors: ESRCH (no such endpoint on this bus, or it is dead already; REMOVE:
+ * it is not watched), EALREADY (watched already), ENOBUFS (no room in the own
+ * pool), EDQUOT.
+ */
+struct symphony_watch {
+	__u32 size;
+	__u32 flags;
+	__u64 endpoint;
+	__u64 cookie;
+};
+
+/**
+ * struct symphony_release - RELEASE: give messages back
+ * @size: sizeof(struct symphony_release)
+ * @flags: 0
+ * @release: address of offsets, __u32 each
+ * @nr_release: (in/out) how many, at most SYMPHONY_BATCH_MAX; set to 0 when
+ *	done
+ * @reserved: 0
+ *
+ * Here and in every other operation with a release array: the offsets are
+ * released in order; at the first that is not a message of this endpoint the
+ * operation ends with EINVAL, with the ones before it released and
+ * @nr_release left at the number of those that were not.
+ */
+struct symphony_release {
+	__u32 size;
+	__u32 flags;
+	__u64 release;
+	__u32 nr_release;
+	__u32 reserved;
+};
+
+#define SYMPHONY_IOC_MAGIC	0xB5
+
+#define SYMPHONY_IOC_QUERY	_IO(SYMPHONY_IOC_MAGIC, 0x00)
+#define SYMPHONY_IOC_JOIN	_IO(SYMPHONY_IOC_MAGIC, 0x01)
+#define SYMPHONY_IOC_CLAIM	_IO(SYMPHONY_IOC_MAGIC, 0x02)
+#define SYMPHONY_IOC_UNCLAIM	_IO(SYMPHONY_IOC_MAGIC, 0x03)
+#define SYMPHONY_IOC_RESOLVE	_IO(SYMPHONY_IOC_MAGIC, 0x04)
+#define SYMPHONY_IOC_CALL	_IO(SYMPHONY_IOC_MAGIC, 0x05)
+#define SYMPHONY_IOC_SEND	_IO(SYMPHONY_IOC_MAGIC, 0x06)
+#define SYMPHONY_IOC_RECV	_IO(SYMPHONY_IOC_MAGIC, 0x07)
+#define SYMPHONY_IOC_REPLY	_IO(SYMPHONY_IOC_MAGIC, 0x08)
+#define SYMPHONY_IOC_CANCEL	_IO(SYMPHONY_IOC_MAGIC, 0x09)
+#define SYMPHONY_IOC_WAIT	_IO(SYMPHONY_IOC_MAGIC, 0x0a)
+#define SYMPHONY_IOC_WATCH	_IO(SYMPHONY_IOC_MAGIC, 0x0b)
+#define SYMPHONY_IOC_RELEASE	_IO(SYMPHONY_IOC_MAGIC, 0x0c)
+/* 0x0d and 0x0e are reserved for PUBLISH and SUBSCRIBE. */
+
+#endif /* _UAPI_LINUX_SYMPHONY_H */
