@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# The benchmarks, in $(O)/bench/, and the gauge that CI reads.
+
+bench-progs := calibrate futex pipe seqpacket symphony
+bench-lib-progs := $(if $(wildcard libbus/*.c),libsymphony pit)
+
+USER_TARGETS += $(addprefix $(O)/bench/,$(bench-progs) $(bench-lib-progs))
+
+$(O)/obj/tests/bench/%.o: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(addprefix $(O)/bench/,$(bench-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/obj/tests/bench/bench.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^
+
+$(addprefix $(O)/bench/,$(bench-lib-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/obj/tests/bench/bench.o $(O)/libsymphony.so
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson
+
+# Loaded into QEMU by tests/bench/profile.
+$(O)/bench/profile.so: $(O)/obj/tests/bench/profile.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -o $@ $^
+
+bench-insn:			## instructions per round trip, checked against the baseline; UPDATE=1 makes a new one
+	@ICOUNT=1 UPDATE="$(UPDATE)" COMMIT="$$(git describe --always --dirty --exclude='*')" \
+		VM_ENV="UPDATE COMMIT" tests/vm/run tests/bench/check
