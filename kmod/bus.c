@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bus: a namespace of services and endpoints.
+ *
+ * A bus can be found while an endpoint lives on it (@living, under the list's
+ * lock), and its memory stays while an endpoint's memory does (@ref): calls in
+ * flight between dead endpoints still reach it.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/nsproxy.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <net/net_namespace.h>
+
+#include "bus.h"
+#include "service.h"
+
+static LIST_HEAD(buses);
+static DEFINE_MUTEX(buses_lock);
+
+static bool name_is_valid(const char *name, u32 len)
+{
+	u32 i;
+
+	for (i = 0; i < len; i++) {
+		char c = name[i];
+
+		if (c >= 'a' && c <= 'z')
+			continue;
+		if (!i)
+			return false;
+		if (!(c >= '0' && c <= '9') && c != '_' && c != '.' && c != '-')
+			return false;
+	}
+	return len > 0;
+}
+
+/* Read a name into @name, of SYMPHONY_NAME_MAX + 1 bytes, and check it. */
+int symp_name_from_user(char *name, u64 address, u32 len)
+{
+	if (len > SYMPHONY_NAME_MAX)
+		return -ENAMETOOLONG;
+	memset(name, 0, SYMPHONY_NAME_MAX + 1);
+	if (copy_from_user(name, u64_to_user_ptr(address), len))
+		return -EFAULT;
+	return name_is_valid(name, len) ? 0 : -EINVAL;
+}
+
+/* May the current task do @want (4 for r, 2 for w), as if @bus were a file? */
+bool symp_bus_permission(struct symp_bus *bus, u32 want)
+{
+	u32 mode = bus->mode;
+
+	if (uid_eq(current_euid(), bus->uid))
+		mode >>= 6;
+	else if (in_egroup_p(bus->gid))
+		mode >>= 3;
+	return (mode & want) == want ||
+	       ns_capable(bus->net->user_ns, CAP_DAC_OVERRIDE);
+}
+
+static struct symp_bus *bus_create(struct net *net, const char *name, u32 mode)
+{
+	struct symp_bus *bus;
+	int err;
+
+	bus = kzalloc(sizeof(*bus), GFP_KERNEL_ACCOUNT);
+	if (!bus)
+		return ERR_PTR(-ENOMEM);
+	err = symp_service_table_init(bus);
+	if (err) {
+		kfree(bus);
+		return ERR_PTR(err);
+	}
+	refcount_set(&bus->ref, 1);
+	bus->net = get_net(net);
+	strscpy(bus->name, name);
+	bus->uid = current_euid();
+	bus->gid = current_egid();
+	bus->mode = mode;
+	mutex_init(&bus->lock);
+	xa_init(&bus->endpoints);
+	spin_lock_init(&bus->watch_lock);
+	list_add(&bus->node, &buses);
+	return bus;
+}
+
+static struct symp_bus *bus_find(struct net *net, const char *name)
+{
+	struct symp_bus *bus;
+
+	list_for_each_entry(bus, &buses, node)
+		if (bus->net == net && !strcmp(bus->name, name))
+			return bus;
+	return NULL;
+}
+
+/**
+ * symp_bus_join() - find or create a bus, for an endpoint that will live on it
+ * @name: its name
+ * @mode: if created: its permission bits
+ * @flags: SYMPHONY_JOIN_*
+ *
+ * May sleep. Return: the bus, to be left with symp_bus_leave() when the
+ * endpoint dies and put with symp_bus_put() when its memory goes.
+ */
+struct symp_bus *symp_bus_join(const char *name, u32 mode, u32 flags)
+{
+	struct net *net = current->nsproxy->net_ns;
+	struct symp_bus *bus;
+
+	guard(mutex)(&buses_lock);
+	bus = bus_find(net, name);
+	if (!bus) {
+		if (!(flags & SYMPHONY_JOIN_CREATE))
+			return ERR_PTR(-ENOENT);
+		bus = bus_create(net, name, mode);
+		if (IS_ERR(bus))
+			return bus;
+	} else {
+		if (flags & SYMPHONY_JOIN_EXCL)
+			return ERR_PTR(-EEXIST);
+		if (!symp_bus_permission(bus, 4))
+			return ERR_PTR(-EACCES);
+		symp_bus_get(bus);
+	}
+	bus->living++;
+	return bus;
+}
+
+void symp_bus_leave(struct symp_bus *bus)
+{
+	guard(mutex)(&buses_lock);
+	if (!--bus->living)
+		list_del(&bus->node);
+}
+
+struct symp_bus *symp_bus_get(struct symp_bus *bus)
+{
+	refcount_inc(&bus->ref);
+	return bus;
+}
+
+void symp_bus_put(struct symp_bus *bus)
+{
+	if (!refcount_dec_and_test(&bus->ref))
+		return;
+	symp_service_table_destroy(bus);
+	xa_destroy(&bus->endpoints);
+	put_net(bus->net);
+	kfree(bus);
+}

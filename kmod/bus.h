@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Bus: a namespace of services and endpoints. */
+#ifndef SYMP_BUS_H
+#define SYMP_BUS_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/rhashtable-types.h>
+#include <linux/uidgid.h>
+#include <linux/xarray.h>
+#include <linux/symphony.h>
+
+struct net;
+
+/**
+ * struct symp_bus - a namespace, known by network namespace and name
+ * @ref: one for each endpoint's memory
+ * @net: the network namespace, referenced
+ * @name: terminated, the rest zero
+ * @uid: of its creator
+ * @gid: of its creator
+ * @mode: permission bits
+ * @node: on the list of buses
+ * @living: endpoints that are not dead; at 0 the bus leaves the list
+ * @lock: guards who claims what
+ * @services: handle to struct symp_service; entries stay as long as the bus
+ * @names: name to struct symp_service
+ * @endpoints: id to struct symp_endpoint, the living ones
+ * @watch_lock: guards all watches between endpoints of this bus
+ *
+ * @node and @living are guarded by the lock of the list.
+ */
+struct symp_bus {
+	refcount_t ref;
+	struct net *net;
+	char name[SYMPHONY_NAME_MAX + 1];
+	kuid_t uid;
+	kgid_t gid;
+	u32 mode;
+
+	struct list_head node;
+	u32 living;
+
+	struct mutex lock;
+	struct xarray services;
+	struct rhashtable names;
+
+	struct xarray endpoints;
+	spinlock_t watch_lock;
+};
+
+int symp_name_from_user(char *name, u64 address, u32 len);
+struct symp_bus *symp_bus_join(const char *name, u32 mode, u32 flags);
+void symp_bus_leave(struct symp_bus *bus);
+bool symp_bus_permission(struct symp_bus *bus, u32 want);
+struct symp_bus *symp_bus_get(struct symp_bus *bus);
+void symp_bus_put(struct symp_bus *bus);
+
+#endif

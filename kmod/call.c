@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Call: a request that has exactly one outcome.
+ *
+ *   reserved   the caller's slot for the answer, then room at the server
+ *   copying    the body goes from the caller into the server's pool, unlocked
+ *   queued     attached to the server's pool; in a lane
+ *   received   a thread of the server has it
+ *   replying   one is copying the answer into the caller's slot, unlocked
+ *   done       the outcome stands
+ *   fetched    the caller has it
+ *
+ * The first five are the server's view, guarded by its lock (@attached, @queued,
+ * @replying); the last two are the caller's, guarded by the caller's lock. The
+ * two locks are never held together. A reply, the deadline, a cancel and either
+ * side's death race for one thing: to set @done under the caller's lock. Who
+ * does it decides the outcome and then, the lock dropped, takes the request off
+ * the server (withdraw()) and stops the timer. Who comes second does nothing.
+ *
+ * Withdrawing and attaching cannot miss each other: @server is set under the
+ * caller's lock, where @done is seen; from then on who sets @done goes through
+ * the server's lock, and attaching looks at @done under that lock.
+ *
+ * Who holds a call, and why each ends:
+ *  - the thread in CALL, WAIT, SEND or CANCEL, for as long as it is there.
+ *  - the caller's list of calls (@made), until the outcome is fetched or the
+ *    caller is killed. Who takes it off the list drops the reference.
+ *  - the server's pool (@attached), until it is answered, withdrawn, or the
+ *    server is killed. Who clears @attached drops the reference.
+ *  - the timer (@timed), until it is stopped, or through the work it started
+ *    until that has run. Every outcome stops it; unloading flushes the work.
+ *  - a thread in REPLY.
+ */
+#include <linux/hrtimer.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "bus.h"
+#include "call.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "limits.h"
+#include "service.h"
+
+static struct kmem_cache *calls_cache;
+static struct workqueue_struct *expiry;
+static atomic64_t last_id;
+
+static void expire(struct work_struct *work)
+{
+	struct symp_call *call = container_of(work, struct symp_call, expire);
+
+	symp_call_finish(call, -ETIMEDOUT, 0);
+	symp_call_put(call);
+}
+
+static enum hrtimer_restart timer_fired(struct hrtimer *timer)
+{
+	struct symp_call *call = container_of(timer, struct symp_call, timer);
+
+	queue_work(expiry, &call->expire);
+	return HRTIMER_NORESTART;
+}
+
+static void arm(struct symp_call *call)
+{
+	lockdep_assert_held(&call->caller->lock);
+	if (!call->deadline || call->timed)
+		return;
+	call->timed = true;
+	INIT_WORK(&call->expire, expire);
+	hrtimer_setup(&call->timer, timer_fired, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_ABS);
+	symp_call_get(call);
+	hrtimer_start(&call->timer, min_t(u64, call->deadline, KTIME_MAX),
+		      HRTIMER_MODE_ABS);
+}
+
+/* @call is done: its timer is not needed. No lock held. */
+void symp_call_disarm(struct symp_call *call)
+{
+	/* Waits for timer_fired(), so that none runs after an unload. */
+	if (call->timed && hrtimer_cancel(&call->timer))
+		symp_call_put(call);
+}
+
+void symp_call_put(struct symp_call *call)
+{
+	if (!refcount_dec_and_test(&call->ref))
+		return;
+	if (call->server)
+		symp_endpoint_put(call->server);
+	symp_endpoint_put(call->caller);
+	kmem_cache_free(calls_cache, call);
+}
+
+/*
+ * The caller has the outcome, or will not have it: the message is the process's,
+ * the slot is free unless the message is in it, and the call is off the list.
+ * The list's reference is the caller's to drop. Caller's lock held, not dead.
+ */
+void symp_call_fetched(struct symp_call *call)
+{
+	struct symp_endpoint *ep = call->caller;
+	struct symp_slice *s;
+
+	lockdep_assert_held(&ep->lock);
+	list_del_init(&call->made);
+	ep->nr_calls--;
+	if (call->offset != SYMPHONY_NO_OFFSET) {
+		s = symp_pool_slice(ep->pool, call->offset);
+		s->user = 1;
+		if (call->offset != call->slot || !call->copying) {
+			s->kernel = 0;
+			s->owner = NULL;
+		}
+	}
+	/* A replier in the slot frees it when it leaves; see answer(). */
+	if (call->offset != call->slot && !call->copying)
+		symp_room_free(ep, NULL, call->slot);
+}
+
+static void write_outcome(struct symp_call *call)
+{
+	struct symphony_msg *msg = symp_pool_msg(call->caller->pool, call->slot);
+
+	*msg = (struct symphony_msg){
+		.type = SYMPHONY_MSG_REPLY,
+		.header_len = sizeof(*msg),
+		.id = call->id,
+		.cookie = call->cookie,
+		.handle = call->handle,
+		.status = call->status,
+		.needed = call->needed,
+	};
+}
+
+/**
+ * symp_call_settle() - set the outcome
+ * @call: a call that is not done, its caller's lock held, referenced
+ * @status: 0 or what the kernel says
+ * @offset: the answer's message, filled; SYMPHONY_NO_OFFSET when there is none
+ * @handoff: the current task is about to sleep
+ */
+void symp_call_settle(struct symp_call *call, int status, u32 offset,
+		      bool handoff)
+{
+	struct symp_endpoint *ep = call->caller;
+	struct task_struct *task = call->waiter;
+
+	lockdep_assert_held(&ep->lock);
+	call->status = status;
+	call->offset = offset;
+	if (!ep->dead && call->async) {
+		/* The record stands in front of where a replier may write. */
+		if (offset == SYMPHONY_NO_OFFSET) {
+			call->offset = call->slot;
+			write_outcome(call);
+		}
+		call->answer.offset = call->offset;
+		smp_store_release(&call->done, true);
+		symp_queue_push(ep, &ep->home, &call->answer, handoff);
+		return;
+	}
+	if (!ep->dead && task) {
+		symp_call_fetched(call);
+		symp_call_put(call);
+	}
+	guard(rcu)();
+	smp_store_release(&call->done, true);
+	if (task)
+		symp_wake(task, handoff);
+}
+
+/* Take the request off the server, wherever it is there. @call is done. */
+static void withdraw(struct symp_call *call)
+{
+	struct symp_endpoint *server = call->server;
+
+	if (!server)
+		return;
+	spin_lock(&server->lock);
+	if (!call->attached) {
+		spin_unlock(&server->lock);
+		return;
+	}
+	call->attached = false;
+	WRITE_ONCE(server->load, server->load - 1);
+	if (call->queued) {
+		symp_queue_remove(call->lane, &call->request);
+		symp_room_free(server, call->lane, call->request.offset);
+	} else {
+		list_del(&call->request.node);
+		symp_slice_let_go(server, call->lane, call->request.offset);
+	}
+	spin_unlock(&server->lock);
+	symp_call_put(call);
+}
+
+/**
+ * symp_call_finish() - the kernel makes the outcome, if there is none yet
+ * @call: the call, referenced; no lock held
+ * @status: the negative errno
+ * @needed: with -EMSGSIZE: what would have been enough
+ *
+ * May sleep. Return: whether this was what decided.
+ */
+bool symp_call_finish(struct symp_call *call, int status, u32 needed)
+{
+	struct symp_endpoint *ep = call->caller;
+
+	spin_lock(&ep->lock);
+	if (call->done) {
+		spin_unlock(&ep->lock);
+		return false;
+	}
+	call->needed = needed;
+	symp_call_settle(call, status, SYMPHONY_NO_OFFSET, false);
+	spin_unlock(&ep->lock);
+	withdraw(call);
+	symp_call_disarm(call);
+	return true;
+}
+
+static struct symp_call *call_alloc(struct symp_endpoint *ep,
+				    const struct symphony_call *arg, bool async)
+{
+	struct symp_call *call = kmem_cache_alloc(calls_cache, GFP_KERNEL);
+
+	if (!call)
+		return NULL;
+	call->id = atomic64_inc_return(&last_id);
+	symp_endpoint_get(ep);
+	call->caller = ep;
+	call->handle = arg->handle;
+	call->cookie = arg->cookie;
+	call->deadline = arg->deadline;
+	call->async = async;
+	refcount_set(&call->ref, 1);
+	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
+	call->done = false;
+	call->copying = false;
+	call->timed = false;
+	call->needed = 0;
+	call->waiter = async ? NULL : current;
+	call->server = NULL;
+	call->attached = false;
+	call->queued = false;
+	call->replying = false;
+	return call;
+}
+
+/* Reserve the slot and put the call on the caller's list. */
+static int call_register(struct symp_call *call)
+{
+	struct symp_endpoint *ep = call->caller;
+	u32 granules = symp_pool_granules(call->room);
+
+	guard(spinlock)(&ep->lock);
+	if (ep->dead)
+		return -ESHUTDOWN;
+	if (granules > ep->pool->nr / 2)
+		return -EMSGSIZE;
+	if (ep->nr_calls >= symp_calls_max)
+		return -EDQUOT;
+	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
+	if (call->slot == SYMPHONY_NO_OFFSET)
+		return -ENOBUFS;
+	symp_pool_slice(ep->pool, call->slot)->owner = call;
+	list_add_tail(&symp_call_get(call)->made, &ep->calls);
+	ep->nr_calls++;
+	if (call->async)
+		arm(call);
+	return 0;
+}
+
+/*
+ * Nobody saw the call: it was never made. False when it has an outcome already,
+ * which then stands.
+ */
+static bool call_abandon(struct symp_call *call)
+{
+	struct symp_endpoint *ep = call->caller;
+
+	spin_lock(&ep->lock);
+	if (call->done) {
+		spin_unlock(&ep->lock);
+		return false;
+	}
+	call->done = true;
+	if (!ep->dead) {
+		list_del_init(&call->made);
+		ep->nr_calls--;
+		symp_room_free(ep, NULL, call->slot);
+		symp_call_put(call);
+	}
+	spin_unlock(&ep->lock);
+	symp_call_disarm(call);
+	return true;
+}
+
+static int call_set_server(struct symp_call *call, struct symp_endpoint *server)
+{
+	struct symp_endpoint *old;
+
+	scoped_guard(spinlock, &call->caller->lock) {
+		if (call->done)
+			return -ECANCELED;
+		old = call->server;
+		call->server = server;
+	}
+	if (old)
+		symp_endpoint_put(old);
+	return 0;
+}
+
+static void write_request(struct symphony_msg *msg, struct symp_call *call,
+			  const struct symphony_call *arg)
+{
+	const struct symp_identity *from = &call->lane->sender;
+
+	*msg = (struct symphony_msg){
+		.type = SYMPHONY_MSG_CALL,
+		.header_len = sizeof(*msg),
+		.id = call->id,
+		.sender = from->endpoint,
+		.handle = call->handle,
+		.method = arg->method,
+		.key = arg->key,
+		.deadline = call->deadline,
+		.body_len = arg->body_len,
+		.content_type = arg->content_type,
+		.pid = from->pid,
+		.uid = from->uid,
+		.gid = from->gid,
+	};
+}
+
+/* The request is complete: let the server see it, if all still stands. */
+static int call_attach(struct symp_call *call)
+{
+	struct symp_endpoint *server = call->server;
+	u32 offset = call->request.offset;
+
+	guard(spinlock)(&server->lock);
+	if (server->dead)
+		return -ESHUTDOWN;
+	if (call->done) {
+		symp_room_free(server, call->lane, offset);
+		return -ECANCELED;
+	}
+	symp_pool_slice(server->pool, offset)->owner = symp_call_get(call);
+	call->attached = true;
+	call->queued = true;
+	WRITE_ONCE(server->load, server->load + 1);
+	symp_queue_push(server, call->lane, &call->request, !call->async);
+	return 0;
+}
+
+/*
+ * Reserve, copy, publish. The copy can sleep without bound (the sender's memory
+ * may be FUSE's or userfaultfd's), so it holds nothing but a reference to the
+ * pool and the slice, which is in nobody's reach.
+ * -ESHUTDOWN: the replica died meanwhile, choose another.
+ */
+static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
+			bool wait)
+{
+	struct symp_endpoint *server;
+	struct symp_pool *pool;
+	void *body;
+	int err;
+
+	server = symp_service_pick(call->caller->bus, arg->handle);
+	if (IS_ERR(server))
+		return PTR_ERR(server);
+	call->lane = symp_lane_get(server, call->caller);
+	err = PTR_ERR_OR_ZERO(call->lane) ?: call_set_server(call, server);
+	if (err) {
+		symp_endpoint_put(server);
+		return err;
+	}
+	err = symp_room_reserve(server, call->lane,
+				symp_pool_granules(arg->body_len), call, wait,
+				&call->request.offset, &pool);
+	if (err)
+		return err;
+	write_request(symp_pool_msg(pool, call->request.offset), call, arg);
+	body = symp_pool_msg(pool, call->request.offset) + 1;
+	if (copy_from_user(body, u64_to_user_ptr(arg->body), arg->body_len))
+		err = -EFAULT;
+	symp_pool_put(pool);
+	if (!err)
+		return call_attach(call);
+
+	guard(spinlock)(&server->lock);
+	if (!server->dead)
+		symp_room_free(server, call->lane, call->request.offset);
+	return err;
+}
+
+/* Sleep until there is an outcome, which is then fetched. */
+static int call_await(struct symp_call *call)
+{
+	int err = symp_sleep(&call->done, NULL, call->deadline);
+
+	if (err == -ETIMEDOUT) {
+		symp_call_finish(call, -ETIMEDOUT, 0);
+	} else if (err) {
+		guard(spinlock)(&call->caller->lock);
+		if (!call->done) {
+			call->waiter = NULL;
+			arm(call);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* The call that user space means, referenced; NULL when there is none. */
+static struct symp_call *call_find_locked(struct symp_endpoint *ep, u64 id,
+					  u32 slot)
+{
+	struct symp_slice *s;
+	struct symp_call *call;
+
+	lockdep_assert_held(&ep->lock);
+	s = symp_pool_find(ep->pool, slot, SYMP_ANSWER);
+	call = s && s->kernel ? s->owner : NULL;
+	if (!call || call->id != id || list_empty(&call->made))
+		return NULL;
+	return symp_call_get(call);
+}
+
+/**
+ * symp_call_wait() - WAIT
+ * @ep: the current process's endpoint
+ * @arg: @id and @slot in; the outcome out
+ * @nonblock: do not sleep
+ *
+ * Return: 0, -ESRCH, -EINVAL, -EBUSY, -EAGAIN, -ERESTARTSYS, -ESHUTDOWN.
+ */
+int symp_call_wait(struct symp_endpoint *ep, struct symphony_wait *arg,
+		   bool nonblock)
+{
+	struct symp_call *call;
+	int err = 0;
+
+	spin_lock(&ep->lock);
+	if (ep->dead) {
+		spin_unlock(&ep->lock);
+		return -ESHUTDOWN;
+	}
+	call = call_find_locked(ep, arg->id, arg->slot);
+	if (!call) {
+		spin_unlock(&ep->lock);
+		return -ESRCH;
+	}
+	if (call->async) {
+		err = -EINVAL;
+	} else if (call->waiter) {
+		err = -EBUSY;
+	} else if (call->done) {
+		symp_call_fetched(call);
+		symp_call_put(call);
+	} else if (nonblock) {
+		err = -EAGAIN;
+	} else {
+		call->waiter = current;
+	}
+	spin_unlock(&ep->lock);
+	if (!err)
+		err = call_await(call);
+	if (!err) {
+		arg->status = call->status;
+		arg->offset = call->offset;
+		arg->needed = call->needed;
+	}
+	symp_call_put(call);
+	return err;
+}
+
+/* CANCEL. Return: 0, -ESRCH, -EALREADY, -ESHUTDOWN. May sleep. */
+int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot)
+{
+	struct symp_call *call;
+	int err;
+
+	scoped_guard(spinlock, &ep->lock) {
+		if (ep->dead)
+			return -ESHUTDOWN;
+		call = call_find_locked(ep, id, slot);
+	}
+	if (!call)
+		return -ESRCH;
+	err = symp_call_finish(call, -ECANCELED, 0) ? 0 : -EALREADY;
+	symp_call_put(call);
+	return err;
+}
+
+/**
+ * symp_call_make() - CALL and SEND
+ * @ep: the current process's endpoint
+ * @uarg: where the id and the slot are written before anybody can answer
+ * @arg: the copy of it, flags and reserved members checked; the outcome out
+ * @async: SEND
+ * @nonblock: CALL: do not wait for room
+ *
+ * Return: 0 and, for CALL, the outcome in @arg; or the negative errno of struct
+ * symphony_call. -ERESTARTSYS with an id written: the call stands.
+ */
+int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
+		   struct symphony_call *arg, bool async, bool nonblock)
+{
+	struct symp_call *call;
+	int err;
+
+	if (arg->deadline && ktime_get_ns() >= arg->deadline)
+		return -ETIMEDOUT;
+	call = call_alloc(ep, arg, async);
+	if (!call)
+		return -ENOMEM;
+	err = call_register(call);
+	if (err)
+		goto out;
+	if (put_user(call->id, &uarg->id) || put_user(call->slot, &uarg->slot))
+		err = -EFAULT;
+	while (!err) {
+		err = call_deliver(call, arg, !async && !nonblock);
+		if (err != -ESHUTDOWN)
+			break;
+		err = 0;
+	}
+	if (err && call_abandon(call)) {
+		if (put_user(0, &uarg->id))
+			err = -EFAULT;
+		goto out;
+	}
+	err = 0;
+	if (async)
+		goto out;
+	err = call_await(call);
+	if (!err) {
+		arg->status = call->status;
+		arg->offset = call->offset;
+		arg->needed = call->needed;
+	}
+out:
+	symp_call_put(call);
+	return err;
+}
+
+int symp_call_init(void)
+{
+	calls_cache = KMEM_CACHE(symp_call, SLAB_ACCOUNT | SLAB_HWCACHE_ALIGN);
+	if (!calls_cache)
+		return -ENOMEM;
+	expiry = alloc_workqueue("symphony", WQ_UNBOUND, 0);
+	if (!expiry) {
+		kmem_cache_destroy(calls_cache);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void symp_call_exit(void)
+{
+	destroy_workqueue(expiry);
+	kmem_cache_destroy(calls_cache);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Call: a request that has exactly one outcome. */
+#ifndef SYMP_CALL_H
+#define SYMP_CALL_H
+
+#include <linux/hrtimer.h>
+#include <linux/refcount.h>
+#include <linux/workqueue.h>
+
+#include "queue.h"
+
+struct symp_endpoint;
+struct symphony_call;
+struct symphony_wait;
+
+/**
+ * struct symp_call - a request that has exactly one outcome
+ * @id: never used twice
+ * @caller: who made it, referenced
+ * @handle: the service it is for
+ * @cookie: SEND: the caller's
+ * @deadline: CLOCK_MONOTONIC in ns, 0 for none
+ * @async: made by SEND: the outcome is received, not waited for
+ * @ref: see call.c
+ * @made: on the caller's list of calls
+ * @slot: the slice set aside for the answer, in the caller's pool
+ * @room: bytes of body that fit there
+ * @done: there is an outcome. Set once; also read without the lock
+ * @copying: a replier is writing into @slot
+ * @timed: @timer was armed and has a reference
+ * @status: of the outcome
+ * @offset: of the answer; SYMPHONY_NO_OFFSET for an outcome the kernel made
+ * @needed: with -EMSGSIZE
+ * @waiter: the thread that will fetch the outcome, or NULL
+ * @answer: SEND: the outcome in the caller's queue
+ * @timer: the deadline, when nobody waits who would see to it
+ * @expire: what @timer starts
+ * @server: the replica, referenced; changes, under the caller's lock, only
+ *	until the call is attached
+ * @lane: the caller's lane there
+ * @request: the request in the server's queue or list of received ones
+ * @attached: the request stands in the server's pool and can be answered
+ * @queued: it was not received yet
+ * @replying: a thread of the server is answering it
+ */
+struct symp_call {
+	u64 id;
+	struct symp_endpoint *caller;
+	u64 handle;
+	u64 cookie;
+	u64 deadline;
+	bool async;
+	refcount_t ref;
+
+	/* caller->lock */
+	struct list_head made;
+	u32 slot;
+	u32 room;
+	bool done;
+	bool copying;
+	bool timed;
+	int status;
+	u32 offset;
+	u32 needed;
+	struct task_struct *waiter;
+	struct symp_item answer;
+	struct hrtimer timer;
+	struct work_struct expire;
+	struct symp_endpoint *server;
+
+	/* server->lock */
+	struct symp_lane *lane;
+	struct symp_item request;
+	bool attached;
+	bool queued;
+	bool replying;
+};
+
+int symp_call_init(void);
+void symp_call_exit(void);
+int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
+		   struct symphony_call *arg, bool async, bool nonblock);
+int symp_call_wait(struct symp_endpoint *ep, struct symphony_wait *arg,
+		   bool nonblock);
+int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot);
+bool symp_call_finish(struct symp_call *call, int status, u32 needed);
+void symp_call_fetched(struct symp_call *call);
+void symp_call_settle(struct symp_call *call, int status, u32 offset,
+		      bool handoff);
+void symp_call_disarm(struct symp_call *call);
+void symp_call_put(struct symp_call *call);
+
+static inline struct symp_call *symp_call_get(struct symp_call *call)
+{
+	refcount_inc(&call->ref);
+	return call;
+}
+
+#endif

@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Device: /dev/symphony, where user space comes in.
+ *
+ * Each operation copies its structure once, checks the copy, and hands it on;
+ * nothing behind this file reads a structure from user memory.
+ */
+#include <linux/build_bug.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+
+#include "bus.h"
+#include "call.h"
+#include "device.h"
+#include "endpoint.h"
+#include "limits.h"
+#include "owner.h"
+#include "reply.h"
+#include "service.h"
+#include "watch.h"
+
+static_assert(sizeof(struct symphony_query) == 40);
+static_assert(sizeof(struct symphony_join) == 40);
+static_assert(sizeof(struct symphony_service) == 32);
+static_assert(sizeof(struct symphony_call) == 128);
+static_assert(offsetof(struct symphony_call, id) == 104);
+static_assert(sizeof(struct symphony_wait) == 32);
+static_assert(sizeof(struct symphony_recv) == 48);
+static_assert(sizeof(struct symphony_reply) == 80);
+static_assert(sizeof(struct symphony_watch) == 24);
+static_assert(sizeof(struct symphony_release) == 24);
+
+/* Every structure begins with the size that user space knows of it. */
+static int copy_arg(void *arg, size_t size, const void __user *uarg)
+{
+	u32 usize;
+
+	if (get_user(usize, (const u32 __user *)uarg))
+		return -EFAULT;
+	if (likely(usize == size))
+		return copy_from_user(arg, uarg, size) ? -EFAULT : 0;
+	if (usize < size)
+		return -EINVAL;
+	if (usize > PAGE_SIZE)
+		return -E2BIG;
+	return copy_struct_from_user(arg, size, uarg, usize);
+}
+
+/* The endpoint of @file, if the current process may use it. */
+static struct symp_endpoint *endpoint_of(struct file *file)
+{
+	struct symp_endpoint *ep = smp_load_acquire(&file->private_data);
+
+	if (!ep)
+		return ERR_PTR(-ENOTCONN);
+	if (!symp_owner_is_current(ep->owner))
+		return ERR_PTR(-EPERM);
+	return ep;
+}
+
+/*
+ * Release what an operation's array names. The count in user memory is written
+ * before anything that can sleep or be restarted, so that nothing is released
+ * twice.
+ */
+static int release_offsets(struct symp_endpoint *ep, u64 address, u32 nr,
+			   u32 __user *unr)
+{
+	const u32 __user *uoffsets = u64_to_user_ptr(address);
+	u32 offsets[16], done = 0, n, i;
+	int err = 0;
+
+	if (nr > SYMPHONY_BATCH_MAX)
+		return -EINVAL;
+	while (done < nr && !err) {
+		n = min_t(u32, nr - done, ARRAY_SIZE(offsets));
+		if (copy_from_user(offsets, uoffsets + done, n * sizeof(*offsets))) {
+			err = -EFAULT;
+			break;
+		}
+		spin_lock(&ep->lock);
+		err = ep->dead ? -ESHUTDOWN : 0;
+		for (i = 0; i < n && !err; i++) {
+			err = symp_slice_release(ep, offsets[i]);
+			if (!err)
+				done++;
+		}
+		spin_unlock(&ep->lock);
+	}
+	if (put_user(nr - done, unr))
+		return -EFAULT;
+	return err;
+}
+
+/* Check what a RECV asks for; @how->offsets can be written afterwards. */
+static int receive_from_user(struct symp_receive *how, u64 offsets, u32 max,
+			     u64 deadline, bool dontwait)
+{
+	how->offsets = u64_to_user_ptr(offsets);
+	how->max = max;
+	how->deadline = deadline;
+	how->dontwait = dontwait;
+	if (!max || max > SYMPHONY_BATCH_MAX)
+		return -EINVAL;
+	return fault_in_writeable((char __user *)how->offsets,
+				  max * sizeof(*how->offsets)) ? -EFAULT : 0;
+}
+
+static long do_query(void __user *uarg)
+{
+	struct symphony_query arg;
+	int err = copy_arg(&arg, sizeof(arg), uarg);
+
+	if (err)
+		return err;
+	if (arg.flags)
+		return -EINVAL;
+	arg = (struct symphony_query){
+		.size = sizeof(arg),
+		.abi_version = SYMPHONY_ABI_VERSION,
+		.pool_default = symp_pool_default,
+		.features = SYMPHONY_FEATURE_CALL,
+		.pool_max = symp_pool_max,
+		.calls_max = symp_calls_max,
+		.queue_max = symp_queue_max,
+		.share_max = symp_share_max,
+	};
+	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
+}
+
+static long do_join(struct file *file, struct symphony_join __user *uarg)
+{
+	char name[SYMPHONY_NAME_MAX + 1];
+	struct symphony_join arg;
+	struct symp_endpoint *ep;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (smp_load_acquire(&file->private_data))
+		return -EISCONN;
+	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL) ||
+	    arg.reserved || arg.mode & ~0666)
+		return -EINVAL;
+	if ((arg.flags & SYMPHONY_JOIN_EXCL) && !(arg.flags & SYMPHONY_JOIN_CREATE))
+		return -EINVAL;
+	arg.mode = arg.mode ?: 0600;
+	arg.pool_size = arg.pool_size ?: symp_pool_default;
+	if (!PAGE_ALIGNED(arg.pool_size) || arg.pool_size < SYMPHONY_POOL_MIN ||
+	    arg.pool_size > symp_pool_max)
+		return -EINVAL;
+	err = symp_name_from_user(name, arg.name, arg.name_len);
+	if (err)
+		return err;
+	ep = symp_endpoint_join(name, arg.mode, arg.flags, arg.pool_size);
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+	err = put_user(arg.pool_size, &uarg->pool_size) ?:
+	      put_user(ep->id, &uarg->endpoint);
+	if (!err && cmpxchg_release(&file->private_data, NULL, ep))
+		err = -EISCONN;
+	if (err)
+		symp_endpoint_release(ep);
+	return err;
+}
+
+static long do_service(struct symp_endpoint *ep, unsigned int cmd,
+		       struct symphony_service __user *uarg)
+{
+	char name[SYMPHONY_NAME_MAX + 1];
+	struct symphony_service arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags || arg.reserved)
+		return -EINVAL;
+	if (cmd == SYMPHONY_IOC_UNCLAIM)
+		return symp_service_unclaim(ep, arg.handle);
+	if (cmd == SYMPHONY_IOC_CLAIM && !ep->may_claim)
+		return -EACCES;
+	err = symp_name_from_user(name, arg.name, arg.name_len);
+	if (err)
+		return err;
+	/* Before there is something to undo. */
+	if (put_user(0, &uarg->handle))
+		return -EFAULT;
+	err = cmd == SYMPHONY_IOC_CLAIM ?
+		symp_service_claim(ep, name, &arg.handle) :
+		symp_service_resolve(ep->bus, name, &arg.handle);
+	return err ?: put_user(arg.handle, &uarg->handle);
+}
+
+static long do_wait(struct symp_endpoint *ep, struct symphony_wait __user *uarg)
+{
+	struct symphony_wait arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags & ~SYMPHONY_WAIT_DONTWAIT)
+		return -EINVAL;
+	/* Writable, before an outcome is fetched that could not be told. */
+	if (put_user(SYMPHONY_NO_OFFSET, &uarg->offset))
+		return -EFAULT;
+	err = symp_call_wait(ep, &arg, arg.flags & SYMPHONY_WAIT_DONTWAIT);
+	if (err)
+		return err;
+	return put_user(arg.status, &uarg->status) ?:
+	       put_user(arg.offset, &uarg->offset) ?:
+	       put_user(arg.needed, &uarg->needed);
+}
+
+static long do_cancel(struct symp_endpoint *ep, void __user *uarg)
+{
+	struct symphony_wait arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	return arg.flags ? -EINVAL : symp_call_cancel(ep, arg.id, arg.slot);
+}
+
+static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
+		    bool async, bool nonblock)
+{
+	struct symphony_call arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags & ~SYMPHONY_CALL_DONTWAIT || arg.parent ||
+	    arg.parent_slot || arg.nr_fds || arg.fds)
+		return -EINVAL;
+	if (arg.nr_release) {
+		err = release_offsets(ep, arg.release, arg.nr_release,
+				      &uarg->nr_release);
+		if (err)
+			return err;
+	}
+	if (arg.id) {
+		struct symphony_wait wait = { .id = arg.id, .slot = arg.slot };
+
+		if (async)
+			return -EINVAL;
+		err = symp_call_wait(ep, &wait, false);
+		arg.status = wait.status;
+		arg.offset = wait.offset;
+		arg.needed = wait.needed;
+	} else {
+		nonblock |= arg.flags & SYMPHONY_CALL_DONTWAIT;
+		err = symp_call_make(ep, uarg, &arg, async, nonblock);
+	}
+	if (err || async)
+		return err;
+	return put_user(arg.status, &uarg->status) ?:
+	       put_user(arg.offset, &uarg->offset) ?:
+	       put_user(arg.needed, &uarg->needed);
+}
+
+static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
+		    bool nonblock)
+{
+	struct symphony_recv arg;
+	struct symp_receive how;
+	int ret;
+
+	ret = copy_arg(&arg, sizeof(arg), uarg);
+	if (ret)
+		return ret;
+	if (arg.flags & ~SYMPHONY_RECV_DONTWAIT || arg.reserved)
+		return -EINVAL;
+	ret = receive_from_user(&how, arg.offsets, arg.max, arg.deadline,
+				nonblock || arg.flags & SYMPHONY_RECV_DONTWAIT);
+	if (ret)
+		return ret;
+	if (arg.nr_release) {
+		ret = release_offsets(ep, arg.release, arg.nr_release,
+				      &uarg->nr_release);
+		if (ret)
+			return ret;
+	}
+	if (put_user(0, &uarg->nr))
+		return -EFAULT;
+	spin_lock(&ep->lock);
+	ret = symp_queue_receive_locked(ep, &how);
+	return ret < 0 ? ret : put_user(ret, &uarg->nr);
+}
+
+static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uarg,
+		     bool nonblock)
+{
+	struct symp_receive how, *next = NULL;
+	struct symphony_reply arg;
+	int ret;
+
+	ret = copy_arg(&arg, sizeof(arg), uarg);
+	if (ret)
+		return ret;
+	if (arg.flags & ~(SYMPHONY_REPLY_ERROR | SYMPHONY_REPLY_RELEASE |
+			  SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT) ||
+	    arg.reserved || arg.reserved2)
+		return -EINVAL;
+	if (arg.flags & SYMPHONY_REPLY_RECV) {
+		next = &how;
+		ret = receive_from_user(next, arg.offsets, arg.max, arg.deadline,
+					nonblock ||
+					arg.flags & SYMPHONY_REPLY_DONTWAIT);
+		if (ret)
+			return ret;
+		if (put_user(0, &uarg->nr))
+			return -EFAULT;
+	}
+	if (arg.nr_release) {
+		ret = release_offsets(ep, arg.release, arg.nr_release,
+				      &uarg->nr_release);
+		if (ret)
+			return ret;
+	}
+	ret = symp_reply(ep, &arg, next);
+	return ret <= 0 ? ret : put_user(ret, &uarg->nr);
+}
+
+static long do_watch(struct symp_endpoint *ep, void __user *uarg)
+{
+	struct symphony_watch arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags & ~SYMPHONY_WATCH_REMOVE)
+		return -EINVAL;
+	if (arg.flags & SYMPHONY_WATCH_REMOVE)
+		return symp_watch_remove(ep, arg.endpoint);
+	return symp_watch_add(ep, arg.endpoint, arg.cookie);
+}
+
+static long do_release(struct symp_endpoint *ep,
+		       struct symphony_release __user *uarg)
+{
+	struct symphony_release arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags || arg.reserved)
+		return -EINVAL;
+	return release_offsets(ep, arg.release, arg.nr_release,
+			       &uarg->nr_release);
+}
+
+static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	bool nonblock = file->f_flags & O_NONBLOCK;
+	void __user *uarg = (void __user *)arg;
+	struct symp_endpoint *ep;
+
+	if (cmd == SYMPHONY_IOC_QUERY)
+		return do_query(uarg);
+	if (cmd == SYMPHONY_IOC_JOIN)
+		return do_join(file, uarg);
+	ep = endpoint_of(file);
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+
+	switch (cmd) {
+	case SYMPHONY_IOC_CALL:
+		return do_call(ep, uarg, false, nonblock);
+	case SYMPHONY_IOC_SEND:
+		return do_call(ep, uarg, true, true);
+	case SYMPHONY_IOC_RECV:
+		return do_recv(ep, uarg, nonblock);
+	case SYMPHONY_IOC_REPLY:
+		return do_reply(ep, uarg, nonblock);
+	case SYMPHONY_IOC_WAIT:
+		return do_wait(ep, uarg);
+	case SYMPHONY_IOC_CANCEL:
+		return do_cancel(ep, uarg);
+	case SYMPHONY_IOC_RELEASE:
+		return do_release(ep, uarg);
+	case SYMPHONY_IOC_WATCH:
+		return do_watch(ep, uarg);
+	case SYMPHONY_IOC_CLAIM:
+	case SYMPHONY_IOC_UNCLAIM:
+	case SYMPHONY_IOC_RESOLVE:
+		return do_service(ep, cmd, uarg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static __poll_t device_poll(struct file *file, poll_table *wait)
+{
+	struct symp_endpoint *ep = endpoint_of(file);
+	__poll_t mask = 0;
+
+	if (IS_ERR(ep))
+		return EPOLLERR;
+	poll_wait(file, &ep->poll, wait);
+	guard(spinlock)(&ep->lock);
+	if (ep->dead)
+		mask |= EPOLLHUP | EPOLLERR;
+	else if (!list_empty(&ep->busy))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	return mask;
+}
+
+static int device_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct symp_endpoint *ep = endpoint_of(file);
+	struct symp_pool *pool = NULL;
+	int err;
+
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+	scoped_guard(spinlock, &ep->lock)
+		if (!ep->dead)
+			pool = symp_pool_get(ep->pool);
+	if (!pool)
+		return -ESHUTDOWN;
+	err = symp_pool_mmap(pool, vma);
+	symp_pool_put(pool);
+	return err;
+}
+
+static int device_release(struct inode *inode, struct file *file)
+{
+	if (file->private_data)
+		symp_endpoint_release(file->private_data);
+	return 0;
+}
+
+/* misc_open() left the miscdevice here; JOIN puts the endpoint. */
+static int device_open(struct inode *inode, struct file *file)
+{
+	file->private_data = NULL;
+	return nonseekable_open(inode, file);
+}
+
+static const struct file_operations device_fops = {
+	.owner = THIS_MODULE,
+	.open = device_open,
+	.release = device_release,
+	.unlocked_ioctl = device_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.poll = device_poll,
+	.mmap = device_mmap,
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "symphony",
+	.fops = &device_fops,
+	.mode = 0666,
+};
+
+int symp_device_init(void)
+{
+	return misc_register(&device);
+}
+
+void symp_device_exit(void)
+{
+	misc_deregister(&device);
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Endpoint: one open file that has JOINed a bus.
+ *
+ * Who may still hold an endpoint, and why each holder ends:
+ *  - its file, until release(); the file's operations run under it.
+ *  - its owner's list, until the kill, which takes it off.
+ *  - a call it made or received (call->caller, call->server), until the call's
+ *    last reference goes; see call.c. The kill ends every such call.
+ *  - a caller that picked it, until it attached its call or gave up.
+ *  - a watch, until the notice is queued or the watcher dies.
+ *  - the bus's table and a service's replicas hold no reference: the kill takes
+ *    the endpoint out of both, and readers found it under RCU.
+ * Its pool is separate: the kill drops the endpoint's reference, the copiers
+ * that are writing to it at that moment have theirs. So a dead endpoint whose
+ * calls linger with a slow caller costs no pool.
+ */
+#include <linux/pid_namespace.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "bus.h"
+#include "call.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "limits.h"
+#include "owner.h"
+#include "service.h"
+#include "watch.h"
+
+static atomic64_t last_id;
+
+/**
+ * symp_endpoint_join() - make the current process an endpoint of a bus
+ * @name: the bus, checked
+ * @mode: as in struct symphony_join
+ * @flags: as in struct symphony_join
+ * @pool_size: checked
+ *
+ * May sleep. Return: the endpoint, to be ended with symp_endpoint_release(), or
+ * an ERR_PTR.
+ */
+struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
+					 u32 pool_size)
+{
+	struct symp_endpoint *ep;
+	int err;
+
+	ep = kzalloc(sizeof(*ep), GFP_KERNEL_ACCOUNT);
+	if (!ep)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&ep->ref, 1);
+	init_waitqueue_head(&ep->poll);
+	xa_init(&ep->lanes);
+	INIT_LIST_HEAD(&ep->owned);
+	INIT_LIST_HEAD(&ep->claims);
+	INIT_LIST_HEAD(&ep->watchers);
+	INIT_LIST_HEAD(&ep->watches);
+	spin_lock_init(&ep->lock);
+	ep->sweep_at = 64;
+	symp_lane_init(&ep->home);
+	INIT_LIST_HEAD(&ep->busy);
+	INIT_LIST_HEAD(&ep->receivers);
+	INIT_LIST_HEAD(&ep->room_waiters);
+	INIT_LIST_HEAD(&ep->received);
+	INIT_LIST_HEAD(&ep->calls);
+
+	ep->pool = symp_pool_create(pool_size);
+	if (IS_ERR(ep->pool)) {
+		err = PTR_ERR(ep->pool);
+		goto err_free;
+	}
+	ep->owner = symp_owner_get();
+	if (IS_ERR(ep->owner)) {
+		err = PTR_ERR(ep->owner);
+		goto err_put_pool;
+	}
+	ep->bus = symp_bus_join(name, mode, flags);
+	if (IS_ERR(ep->bus)) {
+		err = PTR_ERR(ep->bus);
+		goto err_put_owner;
+	}
+	ep->may_claim = symp_bus_permission(ep->bus, 6);
+	ep->id = atomic64_inc_return(&last_id);
+	err = xa_insert(&ep->bus->endpoints, ep->id, ep, GFP_KERNEL_ACCOUNT);
+	if (err)
+		goto err_leave_bus;
+	ep->pid = get_pid(task_tgid(current));
+	ep->pid_ns = get_pid_ns(task_active_pid_ns(current));
+	ep->cred = get_current_cred();
+	if (!symp_owner_link(ep->owner, ep)) {
+		symp_endpoint_release(ep);
+		return ERR_PTR(-ESHUTDOWN);
+	}
+	return ep;
+
+err_leave_bus:
+	symp_bus_leave(ep->bus);
+	symp_bus_put(ep->bus);
+err_put_owner:
+	symp_owner_put(ep->owner);
+err_put_pool:
+	symp_pool_put(ep->pool);
+err_free:
+	kfree(ep);
+	return ERR_PTR(err);
+}
+
+/* Take every request that stands here off it, onto @requests. */
+static void collect_requests(struct symp_endpoint *ep, struct list_head *requests)
+{
+	struct symp_lane *lane, *next;
+	struct symp_call *call;
+
+	list_for_each_entry_safe(lane, next, &ep->busy, busy) {
+		list_del_init(&lane->busy);
+		if (lane != &ep->home)
+			list_splice_tail_init(&lane->queue, requests);
+	}
+	list_splice_tail_init(&ep->received, requests);
+	list_for_each_entry(call, requests, request.node)
+		call->attached = false;
+	WRITE_ONCE(ep->load, 0);
+}
+
+/* Notices nobody received; answers nobody received are in ep->calls too. */
+static void drop_notices(struct symp_endpoint *ep, struct symp_pool *pool)
+{
+	struct symp_item *item, *next;
+
+	list_for_each_entry_safe(item, next, &ep->home.queue, node) {
+		list_del_init(&item->node);
+		if (symp_pool_slice(pool, item->offset)->kind == SYMP_NOTICE)
+			kfree(container_of(item, struct symp_watch, notice));
+	}
+}
+
+static void end_calls(struct symp_endpoint *ep)
+{
+	struct symp_call *call;
+
+	spin_lock(&ep->lock);
+	while ((call = list_first_entry_or_null(&ep->calls, struct symp_call,
+						made))) {
+		list_del_init(&call->made);
+		ep->nr_calls--;
+		spin_unlock(&ep->lock);
+		symp_call_finish(call, -ESHUTDOWN, 0);
+		symp_call_put(call);
+		spin_lock(&ep->lock);
+	}
+	spin_unlock(&ep->lock);
+}
+
+/**
+ * symp_endpoint_kill() - the endpoint dies
+ * @ep: the endpoint, referenced
+ *
+ * The owner exited or the file was released, in either order or at once; the
+ * first to come does it. May sleep.
+ *
+ * 1. Mark it dead under its lock, together with taking off everything that
+ *    hangs on that lock. From then on whoever takes the lock sees @dead and
+ *    leaves alone what the lock guards: nothing is attached, queued, taken,
+ *    reserved or released any more. A copier that reserved before has its own
+ *    reference to the pool, and finds @dead when it wants to publish.
+ * 2. Requests that stood here: the outcome is ECONNRESET. A thread in REPLY
+ *    cannot be left (it would have kept owner and file alive), but if there
+ *    were one, it and the kill would race for call->done, and one would win.
+ * 3. Calls it made: nobody wants the outcome; the servers lose them.
+ * 4. Off the service's replicas, the watchers told, off the bus.
+ */
+void symp_endpoint_kill(struct symp_endpoint *ep)
+{
+	struct symp_call *call, *next;
+	struct symp_pool *pool;
+	LIST_HEAD(requests);
+
+	if (atomic_xchg(&ep->killed, 1))
+		return;
+	symp_owner_unlink(ep->owner, ep);
+
+	spin_lock(&ep->lock);
+	WRITE_ONCE(ep->dead, true);
+	pool = ep->pool;
+	collect_requests(ep, &requests);
+	drop_notices(ep, pool);
+	symp_queue_end_waits(ep);
+	ep->pool = NULL;
+	spin_unlock(&ep->lock);
+	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
+
+	list_for_each_entry_safe(call, next, &requests, request.node) {
+		list_del_init(&call->request.node);
+		symp_call_finish(call, -ECONNRESET, 0);
+		symp_call_put(call);
+	}
+	end_calls(ep);
+	symp_service_unclaim_all(ep);
+	symp_watch_endpoint_died(ep);
+	xa_erase(&ep->bus->endpoints, ep->id);
+	symp_bus_leave(ep->bus);
+	symp_pool_put(pool);
+}
+
+/* The file is gone. May sleep. */
+void symp_endpoint_release(struct symp_endpoint *ep)
+{
+	symp_endpoint_kill(ep);
+	symp_owner_put(ep->owner);
+	symp_endpoint_put(ep);
+}
+
+/* The last reference is gone: only readers under RCU can still look at it. */
+void symp_endpoint_free(struct symp_endpoint *ep)
+{
+	symp_lanes_free(ep);
+	symp_bus_put(ep->bus);
+	put_pid(ep->pid);
+	put_pid_ns(ep->pid_ns);
+	put_cred(ep->cred);
+	kfree_rcu(ep, rcu);
+}
+
+/* Who @whom is for @to: fixed, as both joined with what they had then. */
+void symp_endpoint_identify(const struct symp_endpoint *whom,
+			    const struct symp_endpoint *to,
+			    struct symp_identity *id)
+{
+	id->endpoint = whom->id;
+	id->pid = pid_nr_ns(whom->pid, to->pid_ns);
+	id->uid = from_kuid_munged(to->cred->user_ns, whom->cred->euid);
+	id->gid = from_kgid_munged(to->cred->user_ns, whom->cred->egid);
+}

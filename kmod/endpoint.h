@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Endpoint: one open file that has JOINed a bus. */
+#ifndef SYMP_ENDPOINT_H
+#define SYMP_ENDPOINT_H
+
+#include <linux/cred.h>
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "pool.h"
+#include "queue.h"
+
+struct pid;
+struct pid_namespace;
+struct symp_bus;
+struct symp_owner;
+
+/**
+ * struct symp_endpoint - who sends and receives
+ * @ref: the file, every call to or from it, and passers-by
+ * @id: never used twice
+ * @bus: its bus, referenced
+ * @owner: the process it belongs to, until the file is released
+ * @pid: of the owner, referenced
+ * @pid_ns: the owner's, referenced
+ * @cred: the owner's at JOIN, referenced
+ * @may_claim: the bus's mode allowed w at JOIN
+ * @killed: whoever sets it does the killing
+ * @poll: pollers
+ * @lanes: the senders that ever sent here, by id; see struct symp_lane
+ * @rcu: frees it
+ * @owned: on the owner's list, under its lock
+ * @claims: of struct symp_claim, under the bus's lock
+ * @watchers: watches of others on this endpoint, under the bus's watch_lock
+ * @watches: watches of this endpoint on others, under the bus's watch_lock
+ * @unwatchable: nobody can watch it any more, under the bus's watch_lock
+ * @lock: guards what follows; no two of these are ever held together
+ * @dead: set once; nothing arrives or is taken any more
+ * @pool: valid while not @dead, or with a reference to the pool
+ * @nr_lanes: entries of @lanes
+ * @sweep_at: how many of them call for a look at which have no sender left
+ * @home: the lane of what the kernel itself puts here: answers and notices
+ * @busy: lanes that have something queued; the first one's turn
+ * @receivers: threads in RECV, the one that waited the shortest time first
+ * @room_waiters: threads that wait for room in the pool, FIFO
+ * @received: requests that were received and not answered
+ * @calls: calls of this endpoint whose outcome was not fetched
+ * @nr_calls: how many those are
+ * @load: requests queued or received, not answered
+ */
+struct symp_endpoint {
+	refcount_t ref;
+	u64 id;
+	struct symp_bus *bus;
+	struct symp_owner *owner;
+	struct pid *pid;
+	struct pid_namespace *pid_ns;
+	const struct cred *cred;
+	bool may_claim;
+	atomic_t killed;
+	wait_queue_head_t poll;
+	struct xarray lanes;
+	struct rcu_head rcu;
+
+	struct list_head owned;
+	struct list_head claims;
+	struct list_head watchers;
+	struct list_head watches;
+	bool unwatchable;
+
+	spinlock_t lock;
+	/* lock */
+	bool dead;
+	struct symp_pool *pool;
+	u32 nr_lanes;
+	u32 sweep_at;
+	struct symp_lane home;
+	struct list_head busy;
+	struct list_head receivers;
+	struct list_head room_waiters;
+	struct list_head received;
+	struct list_head calls;
+	u32 nr_calls;
+	u32 load;
+};
+
+struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
+					 u32 pool_size);
+void symp_endpoint_kill(struct symp_endpoint *ep);
+void symp_endpoint_release(struct symp_endpoint *ep);
+void symp_endpoint_free(struct symp_endpoint *ep);
+void symp_endpoint_identify(const struct symp_endpoint *whom,
+			    const struct symp_endpoint *to,
+			    struct symp_identity *id);
+
+static inline void symp_endpoint_get(struct symp_endpoint *ep)
+{
+	refcount_inc(&ep->ref);
+}
+
+static inline bool symp_endpoint_get_live(struct symp_endpoint *ep)
+{
+	return refcount_inc_not_zero(&ep->ref);
+}
+
+static inline void symp_endpoint_put(struct symp_endpoint *ep)
+{
+	if (refcount_dec_and_test(&ep->ref))
+		symp_endpoint_free(ep);
+}
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The module: parameters, init and exit. */
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/symphony.h>
+
+#include "call.h"
+#include "device.h"
+#include "limits.h"
+
+uint symp_pool_default = 1U << 20;
+module_param_named(pool_default, symp_pool_default, uint, 0444);
+MODULE_PARM_DESC(pool_default, "pool of an endpoint that asks for none, in bytes");
+
+uint symp_pool_max = 64U << 20;
+module_param_named(pool_max, symp_pool_max, uint, 0444);
+MODULE_PARM_DESC(pool_max, "largest pool of an endpoint, in bytes");
+
+uint symp_calls_max = 16384;
+module_param_named(calls_max, symp_calls_max, uint, 0644);
+MODULE_PARM_DESC(calls_max, "calls of an endpoint without an outcome fetched");
+
+uint symp_queue_max = 4096;
+module_param_named(queue_max, symp_queue_max, uint, 0644);
+MODULE_PARM_DESC(queue_max, "messages of one sender at one endpoint");
+
+uint symp_share_max = 50;
+module_param_named(share_max, symp_share_max, uint, 0644);
+MODULE_PARM_DESC(share_max, "part of a pool that one sender may hold, in percent");
+
+uint symp_services_max = 65536;
+module_param_named(services_max, symp_services_max, uint, 0644);
+MODULE_PARM_DESC(services_max, "services of a bus");
+
+static bool parameters_are_valid(void)
+{
+	return PAGE_ALIGNED(symp_pool_default) && PAGE_ALIGNED(symp_pool_max) &&
+	       symp_pool_default >= SYMPHONY_POOL_MIN &&
+	       symp_pool_default <= symp_pool_max &&
+	       symp_pool_max <= SYMPHONY_POOL_MAX;
+}
+
+static int __init symp_init(void)
+{
+	int err;
+
+	if (!parameters_are_valid()) {
+		pr_err("symphony: pool_default and pool_max have to be multiples of the page size, %u <= pool_default <= pool_max <= %u\n",
+		       SYMPHONY_POOL_MIN, SYMPHONY_POOL_MAX);
+		return -EINVAL;
+	}
+	err = symp_call_init();
+	if (err)
+		return err;
+	err = symp_device_init();
+	if (err)
+		goto err_exit_call;
+	return 0;
+
+err_exit_call:
+	symp_call_exit();
+	return err;
+}
+
+/*
+ * No file is open any more, so no endpoint lives and every call has its
+ * outcome. What can still run is the death of an owner whose endpoint's file
+ * was released at the same time, the freeing of owners, and expired timers'
+ * work.
+ */
+static void __exit symp_exit(void)
+{
+	symp_device_exit();
+	mmu_notifier_synchronize();
+	symp_call_exit();
+	rcu_barrier();
+}
+
+module_init(symp_init);
+module_exit(symp_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Symphony: the bus on which an application calls its extensions");

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pool: the memory an endpoint receives into, and its allocator.
+ *
+ * The allocator is TLSF (Masmano et al., "TLSF: a new dynamic memory allocator
+ * for real-time systems", ECRTS 2004): free slices are kept by size class, two
+ * bitmaps find a class that fits, neighbours merge at once. Every operation
+ * takes constant time. Its bookkeeping is one struct symp_slice per granule of
+ * SYMPHONY_POOL_ALIGN bytes, outside of the memory that processes see; an
+ * offset from user space is looked up there and believed only if a slice of
+ * the right kind begins at it.
+ */
+#include <linux/build_bug.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "pool.h"
+
+static_assert(sizeof(struct symphony_msg) == SYMPHONY_POOL_ALIGN);
+static_assert(SYMPHONY_POOL_MAX / SYMPHONY_POOL_ALIGN < 1U << 24);
+
+static void class_of(u32 len, u32 *fl, u32 *sl)
+{
+	u32 top = fls(len);
+
+	if (top <= SYMP_SL_BITS) {
+		*fl = 0;
+		*sl = len;
+	} else {
+		*fl = top - SYMP_SL_BITS;
+		*sl = (len >> (*fl - 1)) & (SYMP_SL - 1);
+	}
+}
+
+static void link_free(struct symp_pool *pool, u32 i)
+{
+	struct symp_slice *s = &pool->slices[i];
+	u32 fl, sl;
+
+	class_of(s->len, &fl, &sl);
+	s->kind = SYMP_FREE;
+	s->prev = SYMP_NIL;
+	s->next = pool->heads[fl][sl];
+	if (s->next != SYMP_NIL)
+		pool->slices[s->next].prev = i;
+	pool->heads[fl][sl] = i;
+	pool->fl |= 1U << fl;
+	pool->sl[fl] |= 1U << sl;
+}
+
+static void unlink_free(struct symp_pool *pool, u32 i)
+{
+	struct symp_slice *s = &pool->slices[i];
+	u32 fl, sl;
+
+	if (s->next != SYMP_NIL)
+		pool->slices[s->next].prev = s->prev;
+	if (s->prev != SYMP_NIL) {
+		pool->slices[s->prev].next = s->next;
+		return;
+	}
+	class_of(s->len, &fl, &sl);
+	pool->heads[fl][sl] = s->next;
+	if (s->next == SYMP_NIL) {
+		pool->sl[fl] &= ~(1U << sl);
+		if (!pool->sl[fl])
+			pool->fl &= ~(1U << fl);
+	}
+}
+
+/* The slice behind the one at @i is now @len granules away from it. */
+static void set_before(struct symp_pool *pool, u32 i, u32 len)
+{
+	if (i + len < pool->nr)
+		pool->slices[i + len].before = len;
+}
+
+/* A free slice of at least @len granules, from the smallest class that has one. */
+static u32 find_free(struct symp_pool *pool, u32 len)
+{
+	u32 fl, sl, map;
+
+	/* Round up to the next class, all of whose slices are large enough. */
+	if (len >= SYMP_SL)
+		len += (1U << (fls(len) - 1 - SYMP_SL_BITS)) - 1;
+	class_of(len, &fl, &sl);
+	if (fl >= SYMP_FL)
+		return SYMP_NIL;
+	map = pool->sl[fl] & (~0U << sl);
+	if (!map) {
+		map = fl + 1 < SYMP_FL ? pool->fl & (~0U << (fl + 1)) : 0;
+		if (!map)
+			return SYMP_NIL;
+		fl = __ffs(map);
+		map = pool->sl[fl];
+	}
+	return pool->heads[fl][__ffs(map)];
+}
+
+/**
+ * symp_pool_alloc() - take a slice
+ * @pool: the pool; its endpoint's lock is held
+ * @granules: how many granules, from symp_pool_granules()
+ * @kind: what it is for
+ *
+ * Return: the slice's offset, held by the kernel; SYMPHONY_NO_OFFSET when there
+ * is no free run of that size.
+ */
+u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
+{
+	struct symp_slice *s, *rest;
+	u32 i;
+
+	if (granules > pool->nr)
+		return SYMPHONY_NO_OFFSET;
+	i = find_free(pool, granules);
+	if (i == SYMP_NIL)
+		return SYMPHONY_NO_OFFSET;
+	s = &pool->slices[i];
+	unlink_free(pool, i);
+	if (s->len > granules) {
+		rest = &pool->slices[i + granules];
+		rest->len = s->len - granules;
+		rest->before = granules;
+		set_before(pool, i + granules, rest->len);
+		link_free(pool, i + granules);
+		s->len = granules;
+	}
+	s->kind = kind;
+	s->kernel = 1;
+	s->user = 0;
+	s->owner = NULL;
+	return i * SYMPHONY_POOL_ALIGN;
+}
+
+/* Give back the slice at @offset, which nobody holds. Endpoint's lock held. */
+void symp_pool_free(struct symp_pool *pool, u32 offset)
+{
+	u32 i = offset / SYMPHONY_POOL_ALIGN;
+	struct symp_slice *s = &pool->slices[i], *other;
+
+	if (i + s->len < pool->nr) {
+		other = &pool->slices[i + s->len];
+		if (other->kind == SYMP_FREE) {
+			unlink_free(pool, i + s->len);
+			other->kind = SYMP_INSIDE;
+			s->len += other->len;
+		}
+	}
+	if (s->before) {
+		other = s - s->before;
+		if (other->kind == SYMP_FREE) {
+			unlink_free(pool, i - s->before);
+			s->kind = SYMP_INSIDE;
+			i -= s->before;
+			other->len += s->len;
+			s = other;
+		}
+	}
+	set_before(pool, i, s->len);
+	link_free(pool, i);
+}
+
+/**
+ * symp_pool_find() - the slice that user space means
+ * @pool: the pool; its endpoint's lock is held
+ * @offset: anything
+ * @kind: what it has to be, or SYMP_INSIDE for any slice in use
+ *
+ * Return: the slice, or NULL when no such slice begins there.
+ */
+struct symp_slice *symp_pool_find(struct symp_pool *pool, u32 offset,
+				  enum symp_kind kind)
+{
+	u32 i = offset / SYMPHONY_POOL_ALIGN;
+	struct symp_slice *s;
+
+	if (offset % SYMPHONY_POOL_ALIGN || i >= pool->nr)
+		return NULL;
+	s = &pool->slices[i];
+	if (kind == SYMP_INSIDE)
+		return s->kind > SYMP_FREE ? s : NULL;
+	return s->kind == kind ? s : NULL;
+}
+
+static void free_pages_of(struct symp_pool *pool)
+{
+	u32 i;
+
+	for (i = 0; i < pool->nr_pages; i++)
+		__free_page(pool->pages[i]);
+}
+
+/**
+ * symp_pool_create() - a pool of @size bytes, charged to the current task
+ * @size: a multiple of the page size within SYMPHONY_POOL_MIN and _MAX
+ *
+ * May sleep. Return: the pool with one reference, or an ERR_PTR of ENOMEM.
+ */
+struct symp_pool *symp_pool_create(u32 size)
+{
+	struct symp_pool *pool;
+
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL_ACCOUNT);
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&pool->ref, 1);
+	pool->nr = size / SYMPHONY_POOL_ALIGN;
+	pool->slices = kvcalloc(pool->nr, sizeof(*pool->slices),
+				GFP_KERNEL_ACCOUNT);
+	if (!pool->slices)
+		goto err_free_pool;
+	pool->pages = kvcalloc(size >> PAGE_SHIFT, sizeof(*pool->pages),
+			       GFP_KERNEL_ACCOUNT);
+	if (!pool->pages)
+		goto err_free_slices;
+	for (; pool->nr_pages < size >> PAGE_SHIFT; pool->nr_pages++) {
+		struct page *page = NULL;
+
+		cond_resched();
+		if (!fatal_signal_pending(current))
+			page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!page)
+			goto err_free_pages;
+		pool->pages[pool->nr_pages] = page;
+	}
+	pool->base = vmap(pool->pages, pool->nr_pages, VM_MAP, PAGE_KERNEL);
+	if (!pool->base)
+		goto err_free_pages;
+	memset(pool->heads, 0xff, sizeof(pool->heads));
+	pool->slices[0].len = pool->nr;
+	link_free(pool, 0);
+	return pool;
+
+err_free_pages:
+	free_pages_of(pool);
+	kvfree(pool->pages);
+err_free_slices:
+	kvfree(pool->slices);
+err_free_pool:
+	kfree(pool);
+	return ERR_PTR(-ENOMEM);
+}
+
+/* Drop a reference. May sleep when it is the last. */
+void symp_pool_put(struct symp_pool *pool)
+{
+	if (!refcount_dec_and_test(&pool->ref))
+		return;
+	vunmap(pool->base);
+	free_pages_of(pool);
+	kvfree(pool->pages);
+	kvfree(pool->slices);
+	kfree(pool);
+}
+
+/* Map the pool into its owner, for reading and for good. */
+int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma)
+{
+	unsigned long nr = vma_pages(vma);
+
+	if (vma->vm_pgoff || nr > pool->nr_pages || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (vma->vm_flags & VM_WRITE)
+		return -EACCES;
+	vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND, VM_MAYWRITE);
+	return vm_insert_pages(vma, vma->vm_start, pool->pages, &nr);
+}

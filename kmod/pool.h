@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Pool: the memory an endpoint receives into, and its allocator. */
+#ifndef SYMP_POOL_H
+#define SYMP_POOL_H
+
+#include <linux/refcount.h>
+#include <linux/types.h>
+#include <linux/symphony.h>
+
+struct vm_area_struct;
+
+enum symp_kind {
+	SYMP_INSIDE = 0,	/* not the first granule of anything */
+	SYMP_FREE,
+	SYMP_REQUEST,
+	SYMP_ANSWER,
+	SYMP_NOTICE,
+};
+
+/**
+ * struct symp_slice - a run of granules, described at its first one
+ * @len: granules
+ * @kind: enum symp_kind
+ * @before: granules of the slice in front of it; 0 for the first of the pool
+ * @kernel: the kernel holds it: a call stands on it or a copier writes it
+ * @user: the process holds it: it was received and not yet released
+ * @next: SYMP_FREE: next free slice of its size class, SYMP_NIL for none
+ * @prev: SYMP_FREE: previous one
+ * @owner: while @kernel: the struct symp_call; afterwards the struct symp_lane
+ *	that is charged for it, or NULL
+ *
+ * A slice in use has two holders and is free when neither holds it any more.
+ * These descriptions live beside the pool, where no process can reach them.
+ */
+struct symp_slice {
+	u32 len:24;
+	u32 kind:8;
+	u32 before:24;
+	u32 kernel:1;
+	u32 user:1;
+	union {
+		struct {
+			u32 next;
+			u32 prev;
+		};
+		void *owner;
+	};
+};
+
+#define SYMP_NIL	(~0U)
+#define SYMP_SL_BITS	3
+#define SYMP_SL		(1U << SYMP_SL_BITS)
+#define SYMP_FL		(25 - SYMP_SL_BITS)
+
+/**
+ * struct symp_pool - pages, mapped for the kernel, and what is in them
+ * @ref: the endpoint while it lives, and every copier
+ * @base: the kernel's mapping
+ * @pages: the pages
+ * @nr_pages: how many
+ * @slices: one per granule
+ * @nr: how many granules
+ * @fl: which first-level classes have a free slice
+ * @sl: likewise second-level classes
+ * @heads: the free slices of each class
+ *
+ * All but @ref and the bytes are guarded by the endpoint's lock.
+ */
+struct symp_pool {
+	refcount_t ref;
+	void *base;
+	struct page **pages;
+	u32 nr_pages;
+	struct symp_slice *slices;
+	u32 nr;
+	u32 fl;
+	u32 sl[SYMP_FL];
+	u32 heads[SYMP_FL][SYMP_SL];
+};
+
+struct symp_pool *symp_pool_create(u32 size);
+void symp_pool_put(struct symp_pool *pool);
+int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma);
+u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind);
+void symp_pool_free(struct symp_pool *pool, u32 offset);
+struct symp_slice *symp_pool_find(struct symp_pool *pool, u32 offset,
+				  enum symp_kind kind);
+
+static inline struct symp_pool *symp_pool_get(struct symp_pool *pool)
+{
+	refcount_inc(&pool->ref);
+	return pool;
+}
+
+static inline struct symp_slice *symp_pool_slice(struct symp_pool *pool,
+						 u32 offset)
+{
+	return &pool->slices[offset / SYMPHONY_POOL_ALIGN];
+}
+
+static inline struct symphony_msg *symp_pool_msg(struct symp_pool *pool,
+						 u32 offset)
+{
+	return pool->base + offset;
+}
+
+/* Granules of a message with a body of @len bytes; @len can be anything. */
+static inline u32 symp_pool_granules(u32 len)
+{
+	return 1 + len / SYMPHONY_POOL_ALIGN + !!(len % SYMPHONY_POOL_ALIGN);
+}
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Reply: how a server answers a call, and takes the next. */
+#include <linux/uaccess.h>
+
+#include "call.h"
+#include "endpoint.h"
+#include "reply.h"
+
+static void write_answer(struct symphony_msg *msg, struct symp_call *call,
+			 const struct symphony_reply *arg,
+			 const struct symp_identity *from)
+{
+	*msg = (struct symphony_msg){
+		.type = SYMPHONY_MSG_REPLY,
+		.flags = arg->flags & SYMPHONY_REPLY_ERROR ? SYMPHONY_MSG_ERROR : 0,
+		.header_len = sizeof(*msg),
+		.id = call->id,
+		.cookie = call->cookie,
+		.sender = from->endpoint,
+		.handle = call->handle,
+		.body_len = arg->body_len,
+		.content_type = arg->content_type,
+		.pid = from->pid,
+		.uid = from->uid,
+		.gid = from->gid,
+	};
+}
+
+/*
+ * The slice to answer in: the call's own, or a larger one if the caller's pool
+ * has it. SYMPHONY_NO_OFFSET if not.
+ */
+static u32 answer_room(struct symp_call *call, u32 len)
+{
+	struct symp_pool *pool = call->caller->pool;
+
+	lockdep_assert_held(&call->caller->lock);
+	if (len <= call->room) {
+		call->copying = true;
+		return call->slot;
+	}
+	return symp_pool_alloc(pool, symp_pool_granules(len), SYMP_ANSWER);
+}
+
+/* Leave the slice without an answer in it. @at is not published. */
+static void leave_room(struct symp_call *call, u32 at)
+{
+	struct symp_endpoint *ep = call->caller;
+
+	lockdep_assert_held(&ep->lock);
+	if (at != call->slot)
+		symp_room_free(ep, NULL, at);
+	else if (list_empty(&call->made))
+		/* Fetched while this thread was copying: it kept the slice. */
+		symp_slice_let_go(ep, NULL, at);
+}
+
+/*
+ * Make the body in @arg the outcome. The copy, from the server's memory into
+ * the caller's pool, holds no lock: the call can end meanwhile (deadline,
+ * cancel, death). Then the outcome does not wait for this thread, and what it
+ * was writing is let go by whoever is last: here, or where it was fetched.
+ */
+static int answer(struct symp_call *call, const struct symphony_reply *arg,
+		  const struct symp_identity *from, bool handoff)
+{
+	struct symp_endpoint *ep = call->caller;
+	struct symp_pool *pool;
+	int err = 0;
+	u32 at;
+
+	spin_lock(&ep->lock);
+	if (ep->dead || call->done) {
+		spin_unlock(&ep->lock);
+		return -ESRCH;
+	}
+	at = answer_room(call, arg->body_len);
+	if (at == SYMPHONY_NO_OFFSET) {
+		spin_unlock(&ep->lock);
+		return symp_call_finish(call, -EMSGSIZE, arg->body_len) ?
+			-EMSGSIZE : -ESRCH;
+	}
+	pool = symp_pool_get(ep->pool);
+	spin_unlock(&ep->lock);
+
+	if (copy_from_user(symp_pool_msg(pool, at) + 1,
+			   u64_to_user_ptr(arg->body), arg->body_len))
+		err = -EFAULT;
+
+	spin_lock(&ep->lock);
+	if (at == call->slot)
+		call->copying = false;
+	if (!ep->dead) {
+		if (call->done)
+			err = -ESRCH;
+		if (err) {
+			leave_room(call, at);
+		} else {
+			write_answer(symp_pool_msg(pool, at), call, arg, from);
+			symp_call_settle(call, 0, at, handoff);
+		}
+	} else {
+		err = -ESRCH;
+	}
+	spin_unlock(&ep->lock);
+	symp_pool_put(pool);
+	if (!err)
+		symp_call_disarm(call);
+	return err;
+}
+
+/**
+ * symp_reply() - REPLY and REPLY+RECV
+ * @ep: the current process's endpoint
+ * @arg: as from user space, flags and reserved members checked
+ * @next: what to receive then, or NULL
+ *
+ * Return: a negative errno when the call was not answered; otherwise 0, or the
+ * number of messages received.
+ */
+int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
+	       const struct symp_receive *next)
+{
+	struct symp_identity from;
+	struct symp_slice *s;
+	struct symp_call *call;
+	bool attached;
+	int err;
+
+	spin_lock(&ep->lock);
+	if (ep->dead) {
+		spin_unlock(&ep->lock);
+		return -ESHUTDOWN;
+	}
+	s = symp_pool_find(ep->pool, arg->slot, SYMP_REQUEST);
+	call = s && s->kernel ? s->owner : NULL;
+	if (!call || call->id != arg->id || call->queued || call->replying) {
+		spin_unlock(&ep->lock);
+		return -ESRCH;
+	}
+	call->replying = true;
+	symp_call_get(call);
+	from = call->lane->receiver;
+	spin_unlock(&ep->lock);
+
+	err = answer(call, arg, &from, next);
+
+	spin_lock(&ep->lock);
+	call->replying = false;
+	attached = call->attached && !err;
+	if (attached) {
+		call->attached = false;
+		WRITE_ONCE(ep->load, ep->load - 1);
+		list_del(&call->request.node);
+		if (arg->flags & SYMPHONY_REPLY_RELEASE)
+			symp_pool_slice(ep->pool, arg->slot)->user = 0;
+		symp_slice_let_go(ep, call->lane, arg->slot);
+	}
+	if (err || !next)
+		spin_unlock(&ep->lock);
+	else
+		err = symp_queue_receive_locked(ep, next);
+	if (attached)
+		symp_call_put(call);
+	symp_call_put(call);
+	return err;
+}

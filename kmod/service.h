@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Service: an extension id on a bus, and its replicas. */
+#ifndef SYMP_SERVICE_H
+#define SYMP_SERVICE_H
+
+#include <linux/rhashtable-types.h>
+#include <linux/uidgid.h>
+#include <linux/symphony.h>
+
+struct symp_bus;
+struct symp_endpoint;
+
+/**
+ * struct symp_replicas - the endpoints that serve a service, replaced as a whole
+ * @rcu: frees it
+ * @nr: how many
+ * @ep: who; an endpoint leaves before its memory goes, by RCU too
+ */
+struct symp_replicas {
+	struct rcu_head rcu;
+	u32 nr;
+	struct symp_endpoint *ep[] __counted_by(nr);
+};
+
+/**
+ * struct symp_service - an extension id
+ * @name: terminated, the rest zero: the key
+ * @node: in the bus's table of names
+ * @handle: in the bus's table of handles
+ * @uid: of the first claimer; the only one that can claim
+ * @turn: where the search for the least loaded replica begins
+ * @replicas: NULL when there are none; changed under the bus's lock
+ *
+ * Lives as long as its bus: a handle never changes its meaning, and a name that
+ * lost its last replica cannot be taken by somebody else.
+ */
+struct symp_service {
+	char name[SYMPHONY_NAME_MAX + 1];
+	struct rhash_head node;
+	u32 handle;
+	kuid_t uid;
+	u32 turn;
+	struct symp_replicas __rcu *replicas;
+};
+
+/* One endpoint's claim of one service; on the endpoint's list, bus->lock. */
+struct symp_claim {
+	struct list_head node;
+	struct symp_service *service;
+};
+
+int symp_service_table_init(struct symp_bus *bus);
+void symp_service_table_destroy(struct symp_bus *bus);
+int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle);
+int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
+void symp_service_unclaim_all(struct symp_endpoint *ep);
+int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
+struct symp_endpoint *symp_service_pick(struct symp_bus *bus, u64 handle);
+
+#endif

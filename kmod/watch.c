@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Watch: one notice, prepared in advance, when another endpoint dies.
+ *
+ * A watch is on two lists, both under the bus's watch_lock: the target's and
+ * the watcher's. Who takes it off both owns it: the target's death (which then
+ * queues its notice, from where it is freed when received or dropped), a
+ * REMOVE, or the watcher's death. Its reference to the watcher lets the target's
+ * death queue the notice after it dropped the lock.
+ */
+#include <linux/slab.h>
+
+#include "bus.h"
+#include "endpoint.h"
+#include "watch.h"
+
+static struct symp_watch *find(struct symp_endpoint *watcher,
+			       struct symp_endpoint *target)
+{
+	struct symp_watch *watch;
+
+	lockdep_assert_held(&watcher->bus->watch_lock);
+	list_for_each_entry(watch, &target->watchers, on)
+		if (watch->watcher == watcher)
+			return watch;
+	return NULL;
+}
+
+static void unlink_watch(struct symp_watch *watch)
+{
+	list_del(&watch->on);
+	list_del(&watch->by);
+}
+
+/* Free a watch whose notice was not queued, and the room set aside for it. */
+static void watch_free(struct symp_watch *watch)
+{
+	struct symp_endpoint *ep = watch->watcher;
+
+	scoped_guard(spinlock, &ep->lock)
+		if (!ep->dead)
+			symp_room_free(ep, NULL, watch->notice.offset);
+	symp_endpoint_put(ep);
+	kfree(watch);
+}
+
+static struct symp_watch *watch_alloc(struct symp_endpoint *ep, u64 target,
+				      u64 cookie)
+{
+	struct symp_watch *watch;
+	struct symphony_msg *msg;
+
+	watch = kmalloc(sizeof(*watch), GFP_KERNEL_ACCOUNT);
+	if (!watch)
+		return ERR_PTR(-ENOMEM);
+	watch->watcher = ep;
+	watch->target = target;
+
+	scoped_guard(spinlock, &ep->lock) {
+		if (ep->dead) {
+			kfree(watch);
+			return ERR_PTR(-ESHUTDOWN);
+		}
+		watch->notice.offset = symp_pool_alloc(ep->pool, 1, SYMP_NOTICE);
+		if (watch->notice.offset == SYMPHONY_NO_OFFSET) {
+			kfree(watch);
+			return ERR_PTR(-ENOBUFS);
+		}
+		msg = symp_pool_msg(ep->pool, watch->notice.offset);
+		*msg = (struct symphony_msg){
+			.type = SYMPHONY_MSG_GONE,
+			.header_len = sizeof(*msg),
+			.cookie = cookie,
+			.sender = target,
+		};
+	}
+	symp_endpoint_get(ep);
+	return watch;
+}
+
+static struct symp_endpoint *target_get(struct symp_bus *bus, u64 id)
+{
+	struct symp_endpoint *target;
+
+	guard(rcu)();
+	target = xa_load(&bus->endpoints, id);
+	if (!target || !symp_endpoint_get_live(target))
+		return NULL;
+	return target;
+}
+
+static int watch_link(struct symp_watch *watch, struct symp_endpoint *target)
+{
+	struct symp_endpoint *ep = watch->watcher;
+
+	guard(spinlock)(&ep->bus->watch_lock);
+	if (target->unwatchable)
+		return -ESRCH;
+	if (ep->unwatchable)
+		return -ESHUTDOWN;
+	if (find(ep, target))
+		return -EALREADY;
+	list_add(&watch->on, &target->watchers);
+	list_add(&watch->by, &ep->watches);
+	return 0;
+}
+
+/**
+ * symp_watch_add() - WATCH
+ * @ep: the current process's endpoint
+ * @target: id of another on the same bus
+ * @cookie: for the notice
+ *
+ * May sleep. Return: 0, -ESRCH, -EALREADY, -ENOBUFS, -ENOMEM, -ESHUTDOWN.
+ */
+int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie)
+{
+	struct symp_endpoint *whom;
+	struct symp_watch *watch;
+	int err;
+
+	whom = target_get(ep->bus, target);
+	if (!whom)
+		return -ESRCH;
+	watch = watch_alloc(ep, target, cookie);
+	if (IS_ERR(watch)) {
+		err = PTR_ERR(watch);
+	} else {
+		err = watch_link(watch, whom);
+		if (err)
+			watch_free(watch);
+	}
+	symp_endpoint_put(whom);
+	return err;
+}
+
+/* WATCH with REMOVE. Return: 0 or -ESRCH. May sleep. */
+int symp_watch_remove(struct symp_endpoint *ep, u64 target)
+{
+	struct symp_endpoint *whom = target_get(ep->bus, target);
+	struct symp_watch *watch = NULL;
+
+	if (!whom)
+		return -ESRCH;
+	scoped_guard(spinlock, &ep->bus->watch_lock) {
+		watch = find(ep, whom);
+		if (watch)
+			unlink_watch(watch);
+	}
+	symp_endpoint_put(whom);
+	if (!watch)
+		return -ESRCH;
+	watch_free(watch);
+	return 0;
+}
+
+static void notify(struct symp_watch *watch)
+{
+	struct symp_endpoint *ep = watch->watcher;
+	bool queued = false;
+
+	scoped_guard(spinlock, &ep->lock) {
+		if (!ep->dead) {
+			symp_queue_push(ep, &ep->home, &watch->notice, false);
+			queued = true;
+		}
+	}
+	symp_endpoint_put(ep);
+	if (!queued)
+		kfree(watch);
+}
+
+/* @ep is dead: tell who watched it, and forget whom it watched. May sleep. */
+void symp_watch_endpoint_died(struct symp_endpoint *ep)
+{
+	struct symp_watch *watch, *next;
+	LIST_HEAD(notices);
+	LIST_HEAD(forgotten);
+
+	scoped_guard(spinlock, &ep->bus->watch_lock) {
+		ep->unwatchable = true;
+		list_for_each_entry_safe(watch, next, &ep->watchers, on) {
+			unlink_watch(watch);
+			list_add(&watch->on, &notices);
+		}
+		list_for_each_entry_safe(watch, next, &ep->watches, by) {
+			unlink_watch(watch);
+			list_add(&watch->on, &forgotten);
+		}
+	}
+	list_for_each_entry_safe(watch, next, &notices, on)
+		notify(watch);
+	list_for_each_entry_safe(watch, next, &forgotten, on)
+		watch_free(watch);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Watch: one notice, prepared in advance, when another endpoint dies. */
+#ifndef SYMP_WATCH_H
+#define SYMP_WATCH_H
+
+#include "queue.h"
+
+struct symp_endpoint;
+
+/**
+ * struct symp_watch - one endpoint's wish to hear of another's death
+ * @on: on the target's list of watchers
+ * @by: on the watcher's list of watches
+ * @watcher: who watches, referenced until the notice is queued
+ * @target: id of the watched endpoint
+ * @notice: the GONE message, whose room is set aside
+ */
+struct symp_watch {
+	struct list_head on;
+	struct list_head by;
+	struct symp_endpoint *watcher;
+	u64 target;
+	struct symp_item notice;
+};
+
+int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie);
+int symp_watch_remove(struct symp_endpoint *ep, u64 target);
+void symp_watch_endpoint_died(struct symp_endpoint *ep);
+
+#endif
