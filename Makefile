@@ -43,7 +43,7 @@ INSTALL_TARGETS :=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all module user install uninstall clean help check
-.PHONY: guest vm image debug-kernel test demo bench-insn
+.PHONY: guest guest-module vm image debug-kernel test demo bench-insn
 
 all: module user		## build the module and everything in user space
 
@@ -60,7 +60,8 @@ module:				## build kmod/symphony.ko for the kernel in KDIR
 
 # For guests: a copy of the sources for each kernel, as the output of an external
 # module stands beside its source.
-guest: user
+guest: user guest-module
+guest-module:
 	+tests/vm/module $(O) $(KDIR)
 
 # --- the guest ---------------------------------------------------------------

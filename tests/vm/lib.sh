@@ -36,3 +36,19 @@ image_path() {
 	key=$(cat "$vm_dir/packages" "$vm_dir"/{image,init,initramfs} | sha256sum)
 	echo "$cache/image-${key:0:12}"
 }
+
+# What there is to know about the kernel named by KERNEL.
+choose_kernel() {
+	kernel=${KERNEL:-6.12}
+	if [ "$kernel" = debug ]; then
+		local debug
+		debug=$("$vm_dir/debug-kernel")
+		release=$(<"$debug/release") vmlinuz=$debug/bzImage initramfs=plain
+		kdir=/usr/src/linux-debug binds=(-b "$debug:$kdir")
+	else
+		release=$(cd "$image/lib/modules" && ls -d "$kernel".* 2>/dev/null | sort -V | tail -n 1)
+		[ "$release" ] || die "no kernel $kernel in the image: there are 6.12, 7.3 and debug"
+		vmlinuz=$image/boot/vmlinuz-$release initramfs=$release
+		kdir=/lib/modules/$release/build binds=()
+	fi
+}
