@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# kselftest programs that test the device from user space, over raw ioctls.
+
+KSELFTEST_INC ?= /usr/local/include/kselftest
+
+device_tests := $(filter-out device,$(basename $(notdir $(wildcard tests/device/*.c))))
+device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
+TEST_PROGS += $(device_progs)
+
+# -isystem and no sign-compare: the harness's macros compare as they please.
+$(O)/obj/tests/device/%.o: tests/device/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-sign-compare -isystem $(KSELFTEST_INC) -c -o $@ $<
+
+$(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o $(O)/obj/tests/device/device.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^
+
+.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) device))
