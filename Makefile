@@ -5,8 +5,9 @@
 #
 #   USER_TARGETS     files that "make user" builds, all under $(O)
 #   TEST_PROGS       kselftest programs under $(O)/tests/, run by the suite
-#   INSTALL_TARGETS  phony targets that "make install" runs; they honour
-#                    $(DESTDIR) and $(PREFIX)
+#   INSTALL_TARGETS  phony targets named install-<what>, run by "make install", each
+#                    with its uninstall-<what>; they honour $(DESTDIR), $(PREFIX),
+#                    $(LIBDIR) and $(INCLUDEDIR)
 #
 # Outputs: $(O)/libsymphony.so, $(O)/symphony, $(O)/python/symphony_ipc/,
 # $(O)/tests/, $(O)/bench/, $(O)/examples/, objects under $(O)/obj/. Nothing is
@@ -20,6 +21,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 KDIR ?= /lib/modules/$(shell uname -r)/build
+krelease = $(shell cat $(KDIR)/include/config/kernel.release)
 KERNEL ?= 6.12
 
 CC ?= cc
@@ -43,7 +45,7 @@ INSTALL_TARGETS :=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all module user install uninstall clean help check
-.PHONY: guest guest-module vm image debug-kernel test demo bench-insn
+.PHONY: guest guest-module guest-check vm image debug-kernel test demo bench-insn
 
 all: module user		## build the module and everything in user space
 
@@ -64,6 +66,30 @@ guest: user guest-module
 guest-module:
 	+tests/vm/module $(O) $(KDIR)
 
+guest-check:
+	@tests/check $(KDIR)
+
+# --- installing --------------------------------------------------------------
+
+install: $(INSTALL_TARGETS)	## install what "make" built (PREFIX=/usr/local, DESTDIR=)
+	env -u MAKEFLAGS $(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install
+	$(if $(DESTDIR),,depmod -a $(krelease))
+	install -Dm644 kmod/60-symphony.rules $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
+	install -Dm644 kmod/include/uapi/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h
+	$(if $(DESTDIR),,-ldconfig)
+
+uninstall: $(patsubst install%,uninstall%,$(INSTALL_TARGETS))	## remove what "make install" put there
+	rm -f $(DESTDIR)/lib/modules/$(krelease)/updates/kmod/symphony.ko*
+	$(if $(DESTDIR),,depmod -a $(krelease))
+	rm -f $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
+	rm -f $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h
+
+clean:				## remove all that was built, but not the image and the debug kernel
+	rm -rf build
+	find kmod Module.symvers modules.order .module-common.o .*.cmd \( -name '*.o' -o -name '*.ko' \
+		-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name 'modules.order' \
+		-o -name Module.symvers -o -name '*.gcno' \) -delete 2>/dev/null || :
+
 # --- the guest ---------------------------------------------------------------
 
 export KERNEL CPUS MEM ICOUNT TIMEOUT SAN BUILD APPEND
@@ -78,5 +104,11 @@ image:				## make the image that guests run from
 debug-kernel:			## build the kernel with KASAN, lockdep and friends
 	@tests/vm/debug-kernel
 
+test:				## everything, on all kernels: the last line counts passed and failed
+	@tests/run
+
+check:				## checkpatch --strict, sparse and W=1 over kmod
+	@tests/vm/build guest-check
+
 help:				## this list
-	@sed -n 's/^\([a-z-]*\):.*##[[:space:]]*/  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*##[[:space:]]*/  \1\t/p' $(filter %Makefile %.mk,$(MAKEFILE_LIST)) | expand -t 18
