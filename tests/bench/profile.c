@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A plugin for QEMU's TCG (plugin API 1: QEMU 4.2 to 9.0) that counts how often each
+ * A plugin for QEMU's TCG (plugin API 1: QEMU up to 9.0) that counts how often each
  * instruction is executed between bench_begin() and bench_end(), in the kernel
  * and in every process, and writes "address count" lines to the file given as
  * out=. The two are known by instructions that do nothing and that no compiler

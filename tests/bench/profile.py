@@ -46,7 +46,7 @@ def nm(path, *options):
 def load_symbols(folder, program):
     symbols = Symbols()
     symbols.add((folder / "kallsyms").read_text(), 0, "", (1 << 64) - 1)
-    symbols.add(nm(program), PIE_BASE, f" [{program.name}]", PIE_BASE + (1 << 24))
+    symbols.add(nm(program), PIE_BASE, f" [bench/{program.name}]", PIE_BASE + (1 << 24))
     for line in (folder / "ldd").read_text().splitlines():
         match = re.match(r"\s*(?:.* => )?(\S+) \(0x([0-9a-f]+)\)", line)
         if match:
@@ -58,7 +58,7 @@ def load_symbols(folder, program):
 
 
 def annotate(function, module, counts, symbols, rounds):
-    """Disassemble a function of the module, with how often each line ran."""
+    """Disassemble what ran of a function of the module, with how often it did."""
     listing = subprocess.run(["objdump", "-d", "-r", "--no-show-raw-insn",
                               f"--disassemble={function}", module],
                              stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -71,7 +71,8 @@ def annotate(function, module, counts, symbols, rounds):
         offset = int(match[1], 16)
         first = offset if first is None else first
         count = counts.get(start + offset - first, 0)
-        print(f"{count / rounds:9.2f}  {line.strip()}")
+        if count:
+            print(f"{count / rounds:9.2f}  {line.strip()}")
 
 
 def main():
@@ -79,9 +80,10 @@ def main():
     parser.add_argument("--lines", type=int)
     parser.add_argument("--annotate")
     parser.add_argument("outputs", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("program")
     options = parser.parse_args()
-    folder = options.outputs / "profile"
+    folder = options.folder
 
     counts = {}
     for line in (folder / "counts").read_text().splitlines():
@@ -92,15 +94,16 @@ def main():
     rounds = round(total / int(figure))
     symbols = load_symbols(folder, options.outputs / "bench" / options.program)
 
-    functions, calls = Counter(), Counter()
+    functions, calls, places = Counter(), Counter(), Counter()
     for address, count in counts.items():
         start, function = symbols.find(address)
         functions[function] += count
+        place = re.search(r"\[(.*)\]$", function)
+        places[place[1] if place else "kernel" if address >= KERNEL else "elsewhere"] += count
         if start == address:
             calls[function] += count
-    kernel = sum(count for address, count in counts.items() if address >= KERNEL)
-    print(f"{name}, {size} B: {total / rounds:.0f} instructions a round trip, "
-          f"{kernel / rounds:.0f} of them in the kernel; {rounds} round trips")
+    print(f"{name}, {size} B, {rounds} round trips: {total / rounds:.0f} instructions each: "
+          + ", ".join(f"{place} {count / rounds:.0f}" for place, count in places.most_common()))
     print("  insns   share  calls  function")
     for function, count in functions.most_common(options.lines):
         print(f"{count / rounds:7.0f}  {count / total:6.1%} {calls[function] / rounds:6.2f}"
