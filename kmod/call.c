@@ -23,8 +23,8 @@
  *
  * Who holds a call, and why each ends:
  *  - the thread in CALL, WAIT, SEND or CANCEL, for as long as it is there.
- *  - the caller's list of calls (@made), until the outcome is fetched or the
- *    caller is killed. Who takes it off the list drops the reference.
+ *  - the slot in the caller's pool, until the outcome is fetched or the caller
+ *    is killed. Who sets @fetched drops the reference.
  *  - the server's pool (@attached), until it is answered, withdrawn, or the
  *    server is killed. Who clears @attached drops the reference.
  *  - the timer (@timed), until it is stopped, or through the work it started
@@ -87,18 +87,28 @@ void symp_call_disarm(struct symp_call *call)
 
 void symp_call_put(struct symp_call *call)
 {
+	struct symp_endpoint *caller = call->caller;
+
 	if (!refcount_dec_and_test(&call->ref))
 		return;
 	if (call->server)
 		symp_endpoint_put(call->server);
-	symp_endpoint_put(call->caller);
-	kmem_cache_free(calls_cache, call);
+	if (cmpxchg(&caller->idle, NULL, call))
+		kmem_cache_free(calls_cache, call);
+	symp_endpoint_put(caller);
+}
+
+/* Nobody can make a call from @ep any more. */
+void symp_call_free_idle(struct symp_endpoint *ep)
+{
+	if (ep->idle)
+		kmem_cache_free(calls_cache, ep->idle);
 }
 
 /*
  * The caller has the outcome, or will not have it: the message is the process's,
- * the slot is free unless the message is in it, and the call is off the list.
- * The list's reference is the caller's to drop. Caller's lock held, not dead.
+ * the slot is free unless the message is in it. The slot's reference to the
+ * call is whose calls this to drop. Caller's lock held, not dead.
  */
 void symp_call_fetched(struct symp_call *call)
 {
@@ -106,7 +116,7 @@ void symp_call_fetched(struct symp_call *call)
 	struct symp_slice *s;
 
 	lockdep_assert_held(&ep->lock);
-	list_del_init(&call->made);
+	call->fetched = true;
 	ep->nr_calls--;
 	if (call->offset != SYMPHONY_NO_OFFSET) {
 		s = symp_pool_slice(ep->pool, call->offset);
@@ -191,7 +201,6 @@ static void withdraw(struct symp_call *call)
 		symp_queue_remove(call->lane, &call->request);
 		symp_room_free(server, call->lane, call->request.offset);
 	} else {
-		list_del(&call->request.node);
 		symp_slice_let_go(server, call->lane, call->request.offset);
 	}
 	spin_unlock(&server->lock);
@@ -226,8 +235,10 @@ bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 static struct symp_call *call_alloc(struct symp_endpoint *ep,
 				    const struct symphony_call *arg, bool async)
 {
-	struct symp_call *call = kmem_cache_alloc(calls_cache, GFP_KERNEL);
+	struct symp_call *call = xchg(&ep->idle, NULL);
 
+	if (!call)
+		call = kmem_cache_alloc(calls_cache, GFP_KERNEL);
 	if (!call)
 		return NULL;
 	call->id = atomic64_inc_return(&last_id);
@@ -239,6 +250,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->async = async;
 	refcount_set(&call->ref, 1);
 	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
+	call->fetched = false;
 	call->done = false;
 	call->copying = false;
 	call->timed = false;
@@ -251,7 +263,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	return call;
 }
 
-/* Reserve the slot and put the call on the caller's list. */
+/* Reserve the slot; the call can be waited for and cancelled from now on. */
 static int call_register(struct symp_call *call)
 {
 	struct symp_endpoint *ep = call->caller;
@@ -267,8 +279,7 @@ static int call_register(struct symp_call *call)
 	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
 	if (call->slot == SYMPHONY_NO_OFFSET)
 		return -ENOBUFS;
-	symp_pool_slice(ep->pool, call->slot)->owner = call;
-	list_add_tail(&symp_call_get(call)->made, &ep->calls);
+	symp_pool_slice(ep->pool, call->slot)->owner = symp_call_get(call);
 	ep->nr_calls++;
 	if (call->async)
 		arm(call);
@@ -290,7 +301,7 @@ static bool call_abandon(struct symp_call *call)
 	}
 	call->done = true;
 	if (!ep->dead) {
-		list_del_init(&call->made);
+		call->fetched = true;
 		ep->nr_calls--;
 		symp_room_free(ep, NULL, call->slot);
 		symp_call_put(call);
@@ -300,18 +311,34 @@ static bool call_abandon(struct symp_call *call)
 	return true;
 }
 
+/* Who will answer, and the lane there; the reference to @server is the call's. */
 static int call_set_server(struct symp_call *call, struct symp_endpoint *server)
 {
-	struct symp_endpoint *old;
+	struct symp_endpoint *ep = call->caller, *old;
+	struct symp_lane *lane = NULL;
 
-	scoped_guard(spinlock, &call->caller->lock) {
-		if (call->done)
-			return -ECANCELED;
-		old = call->server;
-		call->server = server;
+	spin_lock(&ep->lock);
+	if (call->done) {
+		spin_unlock(&ep->lock);
+		symp_endpoint_put(server);
+		return -ECANCELED;
 	}
+	old = call->server;
+	call->server = server;
+	if (ep->last.id == server->id)
+		lane = ep->last.lane;
+	spin_unlock(&ep->lock);
 	if (old)
 		symp_endpoint_put(old);
+	if (!lane) {
+		lane = symp_lane_get(server, ep);
+		if (IS_ERR(lane))
+			return PTR_ERR(lane);
+		guard(spinlock)(&ep->lock);
+		ep->last.id = server->id;
+		ep->last.lane = lane;
+	}
+	call->lane = lane;
 	return 0;
 }
 
@@ -369,27 +396,22 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 {
 	struct symp_endpoint *server;
 	struct symp_pool *pool;
-	void *body;
 	int err;
 
 	server = symp_service_pick(call->caller->bus, arg->handle);
 	if (IS_ERR(server))
 		return PTR_ERR(server);
-	call->lane = symp_lane_get(server, call->caller);
-	err = PTR_ERR_OR_ZERO(call->lane) ?: call_set_server(call, server);
-	if (err) {
-		symp_endpoint_put(server);
+	err = call_set_server(call, server);
+	if (err)
 		return err;
-	}
 	err = symp_room_reserve(server, call->lane,
 				symp_pool_granules(arg->body_len), call, wait,
 				&call->request.offset, &pool);
 	if (err)
 		return err;
 	write_request(symp_pool_msg(pool, call->request.offset), call, arg);
-	body = symp_pool_msg(pool, call->request.offset) + 1;
-	if (copy_from_user(body, u64_to_user_ptr(arg->body), arg->body_len))
-		err = -EFAULT;
+	err = symp_pool_fill(pool, call->request.offset, arg->body,
+			     arg->body_len);
 	symp_pool_put(pool);
 	if (!err)
 		return call_attach(call);
@@ -428,7 +450,7 @@ static struct symp_call *call_find_locked(struct symp_endpoint *ep, u64 id,
 	lockdep_assert_held(&ep->lock);
 	s = symp_pool_find(ep->pool, slot, SYMP_ANSWER);
 	call = s && s->kernel ? s->owner : NULL;
-	if (!call || call->id != id || list_empty(&call->made))
+	if (!call || call->id != id || call->fetched)
 		return NULL;
 	return symp_call_get(call);
 }

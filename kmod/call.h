@@ -22,9 +22,10 @@ struct symphony_wait;
  * @deadline: CLOCK_MONOTONIC in ns, 0 for none
  * @async: made by SEND: the outcome is received, not waited for
  * @ref: see call.c
- * @made: on the caller's list of calls
  * @slot: the slice set aside for the answer, in the caller's pool
  * @room: bytes of body that fit there
+ * @fetched: the caller has the outcome, or never will
+ * @made: for the caller's death
  * @done: there is an outcome. Set once; also read without the lock
  * @copying: a replier is writing into @slot
  * @timed: @timer was armed and has a reference
@@ -38,7 +39,7 @@ struct symphony_wait;
  * @server: the replica, referenced; changes, under the caller's lock, only
  *	until the call is attached
  * @lane: the caller's lane there
- * @request: the request in the server's queue or list of received ones
+ * @request: the request in the server's queue
  * @attached: the request stands in the server's pool and can be answered
  * @queued: it was not received yet
  * @replying: a thread of the server is answering it
@@ -54,6 +55,7 @@ struct symp_call {
 
 	/* caller->lock */
 	struct list_head made;
+	bool fetched;
 	u32 slot;
 	u32 room;
 	bool done;
@@ -89,6 +91,7 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
 void symp_call_put(struct symp_call *call);
+void symp_call_free_idle(struct symp_endpoint *ep);
 
 static inline struct symp_call *symp_call_get(struct symp_call *call)
 {

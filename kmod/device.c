@@ -36,7 +36,8 @@ static_assert(sizeof(struct symphony_watch) == 24);
 static_assert(sizeof(struct symphony_release) == 24);
 
 /* Every structure begins with the size that user space knows of it. */
-static int copy_arg(void *arg, size_t size, const void __user *uarg)
+static __always_inline int copy_arg(void *arg, size_t size,
+				    const void __user *uarg)
 {
 	u32 usize;
 
@@ -72,25 +73,21 @@ static int release_offsets(struct symp_endpoint *ep, u64 address, u32 nr,
 			   u32 __user *unr)
 {
 	const u32 __user *uoffsets = u64_to_user_ptr(address);
-	u32 offsets[16], done = 0, n, i;
+	u32 offset, done;
 	int err = 0;
 
 	if (nr > SYMPHONY_BATCH_MAX)
 		return -EINVAL;
-	while (done < nr && !err) {
-		n = min_t(u32, nr - done, ARRAY_SIZE(offsets));
-		if (copy_from_user(offsets, uoffsets + done, n * sizeof(*offsets))) {
+	for (done = 0; done < nr; done++) {
+		if (get_user(offset, uoffsets + done)) {
 			err = -EFAULT;
 			break;
 		}
 		spin_lock(&ep->lock);
-		err = ep->dead ? -ESHUTDOWN : 0;
-		for (i = 0; i < n && !err; i++) {
-			err = symp_slice_release(ep, offsets[i]);
-			if (!err)
-				done++;
-		}
+		err = ep->dead ? -ESHUTDOWN : symp_slice_release(ep, offset);
 		spin_unlock(&ep->lock);
+		if (err)
+			break;
 	}
 	if (put_user(nr - done, unr))
 		return -EFAULT;

@@ -63,8 +63,6 @@ struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
 	INIT_LIST_HEAD(&ep->busy);
 	INIT_LIST_HEAD(&ep->receivers);
 	INIT_LIST_HEAD(&ep->room_waiters);
-	INIT_LIST_HEAD(&ep->received);
-	INIT_LIST_HEAD(&ep->calls);
 
 	ep->pool = symp_pool_create(pool_size);
 	if (IS_ERR(ep->pool)) {
@@ -107,50 +105,38 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/* Take every request that stands here off it, onto @requests. */
-static void collect_requests(struct symp_endpoint *ep, struct list_head *requests)
+/*
+ * Take everything that stands in the pool off it: requests, of which this
+ * endpoint is the server, and calls it made. Notices that were not received are
+ * freed; what was received is the process's and goes with the pool.
+ */
+static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
+		       struct list_head *calls)
 {
-	struct symp_lane *lane, *next;
-	struct symp_call *call;
-
-	list_for_each_entry_safe(lane, next, &ep->busy, busy) {
-		list_del_init(&lane->busy);
-		if (lane != &ep->home)
-			list_splice_tail_init(&lane->queue, requests);
-	}
-	list_splice_tail_init(&ep->received, requests);
-	list_for_each_entry(call, requests, request.node)
-		call->attached = false;
-	WRITE_ONCE(ep->load, 0);
-}
-
-/* Notices nobody received; answers nobody received are in ep->calls too. */
-static void drop_notices(struct symp_endpoint *ep, struct symp_pool *pool)
-{
+	struct symp_lane *lane, *next_lane;
 	struct symp_item *item, *next;
-
-	list_for_each_entry_safe(item, next, &ep->home.queue, node) {
-		list_del_init(&item->node);
-		if (symp_pool_slice(pool, item->offset)->kind == SYMP_NOTICE)
-			kfree(container_of(item, struct symp_watch, notice));
-	}
-}
-
-static void end_calls(struct symp_endpoint *ep)
-{
+	struct symp_slice *s = NULL;
 	struct symp_call *call;
 
-	spin_lock(&ep->lock);
-	while ((call = list_first_entry_or_null(&ep->calls, struct symp_call,
-						made))) {
-		list_del_init(&call->made);
-		ep->nr_calls--;
-		spin_unlock(&ep->lock);
-		symp_call_finish(call, -ESHUTDOWN, 0);
-		symp_call_put(call);
-		spin_lock(&ep->lock);
+	lockdep_assert_held(&ep->lock);
+	list_for_each_entry_safe(lane, next_lane, &ep->busy, busy)
+		list_del_init(&lane->busy);
+	list_for_each_entry_safe(item, next, &ep->home.queue, node)
+		if (symp_pool_slice(ep->pool, item->offset)->kind == SYMP_NOTICE)
+			kfree(container_of(item, struct symp_watch, notice));
+
+	while ((s = symp_pool_next(ep->pool, s))) {
+		if (s->kind <= SYMP_SPARE || !s->kernel || !s->owner)
+			continue;
+		call = s->owner;
+		if (s->kind == SYMP_REQUEST) {
+			call->attached = false;
+			list_add_tail(&call->request.node, requests);
+		} else if (!call->fetched) {
+			call->fetched = true;
+			list_add_tail(&call->made, calls);
+		}
 	}
-	spin_unlock(&ep->lock);
 }
 
 /**
@@ -176,6 +162,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	struct symp_call *call, *next;
 	struct symp_pool *pool;
 	LIST_HEAD(requests);
+	LIST_HEAD(calls);
 
 	if (atomic_xchg(&ep->killed, 1))
 		return;
@@ -184,19 +171,20 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	spin_lock(&ep->lock);
 	WRITE_ONCE(ep->dead, true);
 	pool = ep->pool;
-	collect_requests(ep, &requests);
-	drop_notices(ep, pool);
+	clear_pool(ep, &requests, &calls);
 	symp_queue_end_waits(ep);
 	ep->pool = NULL;
 	spin_unlock(&ep->lock);
 	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
 
 	list_for_each_entry_safe(call, next, &requests, request.node) {
-		list_del_init(&call->request.node);
 		symp_call_finish(call, -ECONNRESET, 0);
 		symp_call_put(call);
 	}
-	end_calls(ep);
+	list_for_each_entry_safe(call, next, &calls, made) {
+		symp_call_finish(call, -ESHUTDOWN, 0);
+		symp_call_put(call);
+	}
 	symp_service_unclaim_all(ep);
 	symp_watch_endpoint_died(ep);
 	xa_erase(&ep->bus->endpoints, ep->id);
@@ -215,6 +203,7 @@ void symp_endpoint_release(struct symp_endpoint *ep)
 /* The last reference is gone: only readers under RCU can still look at it. */
 void symp_endpoint_free(struct symp_endpoint *ep)
 {
+	symp_call_free_idle(ep);
 	symp_lanes_free(ep);
 	symp_bus_put(ep->bus);
 	put_pid(ep->pid);

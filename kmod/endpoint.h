@@ -31,6 +31,7 @@ struct symp_owner;
  * @killed: whoever sets it does the killing
  * @poll: pollers
  * @lanes: the senders that ever sent here, by id; see struct symp_lane
+ * @idle: a call to make the next one of, or NULL
  * @rcu: frees it
  * @owned: on the owner's list, under its lock
  * @claims: of struct symp_claim, under the bus's lock
@@ -46,9 +47,8 @@ struct symp_owner;
  * @busy: lanes that have something queued; the first one's turn
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @room_waiters: threads that wait for room in the pool, FIFO
- * @received: requests that were received and not answered
- * @calls: calls of this endpoint whose outcome was not fetched
- * @nr_calls: how many those are
+ * @nr_calls: calls of this endpoint whose outcome was not fetched
+ * @last: where this endpoint sent last, and its lane there
  * @load: requests queued or received, not answered
  */
 struct symp_endpoint {
@@ -63,6 +63,7 @@ struct symp_endpoint {
 	atomic_t killed;
 	wait_queue_head_t poll;
 	struct xarray lanes;
+	struct symp_call *idle;
 	struct rcu_head rcu;
 
 	struct list_head owned;
@@ -81,9 +82,11 @@ struct symp_endpoint {
 	struct list_head busy;
 	struct list_head receivers;
 	struct list_head room_waiters;
-	struct list_head received;
-	struct list_head calls;
 	u32 nr_calls;
+	struct {
+		u64 id;
+		struct symp_lane *lane;
+	} last;
 	u32 load;
 };
 

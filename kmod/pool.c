@@ -4,8 +4,10 @@
  *
  * The allocator is TLSF (Masmano et al., "TLSF: a new dynamic memory allocator
  * for real-time systems", ECRTS 2004): free slices are kept by size class, two
- * bitmaps find a class that fits, neighbours merge at once. Every operation
- * takes constant time. Its bookkeeping is one struct symp_slice per granule of
+ * bitmaps find a class that fits, neighbours merge. The slice that was freed last
+ * is set aside as it is: a caller and a server in a steady exchange need the
+ * same size again and again, and get it without any merging and splitting.
+ * Every operation takes constant time. The bookkeeping is one struct symp_slice per granule of
  * SYMPHONY_POOL_ALIGN bytes, outside of the memory that processes see; an
  * offset from user space is looked up there and believed only if a slice of
  * the right kind begins at it.
@@ -98,50 +100,33 @@ static u32 find_free(struct symp_pool *pool, u32 len)
 	return pool->heads[fl][__ffs(map)];
 }
 
-/**
- * symp_pool_alloc() - take a slice
- * @pool: the pool; its endpoint's lock is held
- * @granules: how many granules, from symp_pool_granules()
- * @kind: what it is for
- *
- * Return: the slice's offset, held by the kernel; SYMPHONY_NO_OFFSET when there
- * is no free run of that size.
- */
-u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
+static struct symp_slice *carve(struct symp_pool *pool, u32 granules)
 {
+	u32 i = find_free(pool, granules);
 	struct symp_slice *s, *rest;
-	u32 i;
 
-	if (granules > pool->nr)
-		return SYMPHONY_NO_OFFSET;
-	i = find_free(pool, granules);
 	if (i == SYMP_NIL)
-		return SYMPHONY_NO_OFFSET;
+		return NULL;
 	s = &pool->slices[i];
 	unlink_free(pool, i);
 	if (s->len > granules) {
-		rest = &pool->slices[i + granules];
+		rest = s + granules;
 		rest->len = s->len - granules;
 		rest->before = granules;
 		set_before(pool, i + granules, rest->len);
 		link_free(pool, i + granules);
 		s->len = granules;
 	}
-	s->kind = kind;
-	s->kernel = 1;
-	s->user = 0;
-	s->owner = NULL;
-	return i * SYMPHONY_POOL_ALIGN;
+	return s;
 }
 
-/* Give back the slice at @offset, which nobody holds. Endpoint's lock held. */
-void symp_pool_free(struct symp_pool *pool, u32 offset)
+/* Make the slice at @i free, as one with free neighbours. */
+static void merge(struct symp_pool *pool, u32 i)
 {
-	u32 i = offset / SYMPHONY_POOL_ALIGN;
 	struct symp_slice *s = &pool->slices[i], *other;
 
 	if (i + s->len < pool->nr) {
-		other = &pool->slices[i + s->len];
+		other = s + s->len;
 		if (other->kind == SYMP_FREE) {
 			unlink_free(pool, i + s->len);
 			other->kind = SYMP_INSIDE;
@@ -162,6 +147,66 @@ void symp_pool_free(struct symp_pool *pool, u32 offset)
 	link_free(pool, i);
 }
 
+static void merge_spare(struct symp_pool *pool)
+{
+	if (pool->spare == SYMPHONY_NO_OFFSET)
+		return;
+	merge(pool, pool->spare / SYMPHONY_POOL_ALIGN);
+	pool->spare = SYMPHONY_NO_OFFSET;
+}
+
+/**
+ * symp_pool_alloc() - take a slice
+ * @pool: the pool; its endpoint's lock is held
+ * @granules: how many granules, from symp_pool_granules()
+ * @kind: what it is for
+ *
+ * Return: the slice's offset, held by the kernel; SYMPHONY_NO_OFFSET when there
+ * is no free run of that size.
+ */
+u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
+{
+	struct symp_slice *s = NULL;
+
+	if (granules > pool->nr)
+		return SYMPHONY_NO_OFFSET;
+	if (pool->spare != SYMPHONY_NO_OFFSET) {
+		s = symp_pool_slice(pool, pool->spare);
+		if (s->len == granules)
+			pool->spare = SYMPHONY_NO_OFFSET;
+		else
+			s = NULL;
+	}
+	if (!s)
+		s = carve(pool, granules);
+	if (!s) {
+		merge_spare(pool);
+		s = carve(pool, granules);
+	}
+	if (!s)
+		return SYMPHONY_NO_OFFSET;
+	s->kind = kind;
+	s->kernel = 1;
+	s->user = 0;
+	s->owner = NULL;
+	return (s - pool->slices) * SYMPHONY_POOL_ALIGN;
+}
+
+/* Give back the slice at @offset, which nobody holds. Endpoint's lock held. */
+void symp_pool_free(struct symp_pool *pool, u32 offset)
+{
+	merge_spare(pool);
+	symp_pool_slice(pool, offset)->kind = SYMP_SPARE;
+	pool->spare = offset;
+}
+
+/* The slice behind @s, whatever it is; the first for NULL, NULL at the end. */
+struct symp_slice *symp_pool_next(struct symp_pool *pool, struct symp_slice *s)
+{
+	s = s ? s + s->len : pool->slices;
+	return s < pool->slices + pool->nr ? s : NULL;
+}
+
 /**
  * symp_pool_find() - the slice that user space means
  * @pool: the pool; its endpoint's lock is held
@@ -180,7 +225,7 @@ struct symp_slice *symp_pool_find(struct symp_pool *pool, u32 offset,
 		return NULL;
 	s = &pool->slices[i];
 	if (kind == SYMP_INSIDE)
-		return s->kind > SYMP_FREE ? s : NULL;
+		return s->kind > SYMP_SPARE ? s : NULL;
 	return s->kind == kind ? s : NULL;
 }
 
@@ -229,6 +274,7 @@ struct symp_pool *symp_pool_create(u32 size)
 	if (!pool->base)
 		goto err_free_pages;
 	memset(pool->heads, 0xff, sizeof(pool->heads));
+	pool->spare = SYMPHONY_NO_OFFSET;
 	pool->slices[0].len = pool->nr;
 	link_free(pool, 0);
 	return pool;

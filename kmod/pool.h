@@ -5,6 +5,7 @@
 
 #include <linux/refcount.h>
 #include <linux/types.h>
+#include <linux/uaccess.h>
 #include <linux/symphony.h>
 
 struct vm_area_struct;
@@ -12,6 +13,7 @@ struct vm_area_struct;
 enum symp_kind {
 	SYMP_INSIDE = 0,	/* not the first granule of anything */
 	SYMP_FREE,
+	SYMP_SPARE,
 	SYMP_REQUEST,
 	SYMP_ANSWER,
 	SYMP_NOTICE,
@@ -63,6 +65,8 @@ struct symp_slice {
  * @fl: which first-level classes have a free slice
  * @sl: likewise second-level classes
  * @heads: the free slices of each class
+ * @spare: the slice freed last, kept whole for the next of its size, or
+ *	SYMPHONY_NO_OFFSET
  *
  * All but @ref and the bytes are guarded by the endpoint's lock.
  */
@@ -76,6 +80,7 @@ struct symp_pool {
 	u32 fl;
 	u32 sl[SYMP_FL];
 	u32 heads[SYMP_FL][SYMP_SL];
+	u32 spare;
 };
 
 struct symp_pool *symp_pool_create(u32 size);
@@ -83,6 +88,7 @@ void symp_pool_put(struct symp_pool *pool);
 int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma);
 u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind);
 void symp_pool_free(struct symp_pool *pool, u32 offset);
+struct symp_slice *symp_pool_next(struct symp_pool *pool, struct symp_slice *s);
 struct symp_slice *symp_pool_find(struct symp_pool *pool, u32 offset,
 				  enum symp_kind kind);
 
@@ -102,6 +108,18 @@ static inline struct symphony_msg *symp_pool_msg(struct symp_pool *pool,
 						 u32 offset)
 {
 	return pool->base + offset;
+}
+
+/*
+ * Copy a body of @len bytes into the slice at @offset, which was reserved for
+ * that. May sleep. Not copy_from_user(): its object check would look up the
+ * pool in the tree of all vmapped areas, to find what the allocator vouches for.
+ */
+static inline int symp_pool_fill(struct symp_pool *pool, u32 offset,
+				 u64 address, u32 len)
+{
+	return _copy_from_user(symp_pool_msg(pool, offset) + 1,
+			       u64_to_user_ptr(address), len) ? -EFAULT : 0;
 }
 
 /* Granules of a message with a body of @len bytes; @len can be anything. */

@@ -321,7 +321,6 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 		call = container_of(item, struct symp_call, request);
 		call->queued = false;
 		s->user = 1;
-		list_add_tail(&item->node, &ep->received);
 		return NULL;
 	case SYMP_ANSWER:
 		call = container_of(item, struct symp_call, answer);
@@ -416,6 +415,48 @@ void symp_queue_end_waits(struct symp_endpoint *ep)
 		room_waiter_done(w, SYMPHONY_NO_OFFSET);
 }
 
+/* Take up to @max messages that are there. Releases the endpoint's lock. */
+static u32 receive_queued(struct symp_endpoint *ep, u32 *offsets, u32 max)
+	__releases(&ep->lock)
+{
+	struct symp_call *call, *next;
+	struct symp_item *item;
+	LIST_HEAD(fetched);
+	u32 nr = 0;
+
+	while (nr < max && (item = pop(ep))) {
+		offsets[nr++] = item->offset;
+		call = take(ep, item);
+		if (call)
+			list_add(&call->answer.node, &fetched);
+	}
+	spin_unlock(&ep->lock);
+	list_for_each_entry_safe(call, next, &fetched, answer.node)
+		symp_call_put(call);
+	return nr;
+}
+
+/* Sleep until a message is handed over. Releases the endpoint's lock. */
+static int receive_handed(struct symp_endpoint *ep, u32 *offset, u64 deadline)
+	__releases(&ep->lock)
+{
+	struct symp_receiver r = { .task = current };
+	int err;
+
+	list_add(&r.node, &ep->receivers);
+	spin_unlock(&ep->lock);
+	err = symp_sleep(&r.done, NULL, deadline);
+	if (err) {
+		guard(spinlock)(&ep->lock);
+		if (!r.done) {
+			list_del(&r.node);
+			return err;
+		}
+	}
+	*offset = r.offset;
+	return r.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 1;
+}
+
 /**
  * symp_queue_receive_locked() - take messages
  * @ep: the current process's endpoint, its lock held; released here
@@ -429,46 +470,30 @@ int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how)
 	__releases(&ep->lock)
 {
-	u32 got[SYMPHONY_BATCH_MAX], nr = 0;
-	struct symp_call *call, *next;
-	struct symp_receiver r;
-	struct symp_item *item;
-	LIST_HEAD(fetched);
-	int err = 0;
+	u32 got[16], i;
+	int n, nr = 0;
 
-	while (nr < how->max && !ep->dead && (item = pop(ep))) {
-		got[nr++] = item->offset;
-		call = take(ep, item);
-		if (call)
-			list_add(&call->answer.node, &fetched);
-	}
-	if (!nr && !ep->dead && !how->dontwait) {
-		r.task = current;
-		r.done = false;
-		list_add(&r.node, &ep->receivers);
-		spin_unlock(&ep->lock);
-		err = symp_sleep(&r.done, NULL, how->deadline);
-		if (err) {
-			spin_lock(&ep->lock);
-			if (!r.done) {
-				list_del(&r.node);
-				spin_unlock(&ep->lock);
-				return err;
-			}
+	for (;;) {
+		if (ep->dead) {
+			n = -ESHUTDOWN;
+			spin_unlock(&ep->lock);
+		} else if (!list_empty(&ep->busy)) {
+			n = receive_queued(ep, got, min_t(u32, how->max - nr,
+							  ARRAY_SIZE(got)));
+		} else if (!nr && !how->dontwait) {
+			n = receive_handed(ep, got, how->deadline);
+		} else {
+			n = -EAGAIN;
 			spin_unlock(&ep->lock);
 		}
-		if (r.offset == SYMPHONY_NO_OFFSET)
-			return -ESHUTDOWN;
-		got[nr++] = r.offset;
-	} else {
-		err = ep->dead ? -ESHUTDOWN : -EAGAIN;
-		spin_unlock(&ep->lock);
+		if (n < 0)
+			return nr ?: n;
+		for (i = 0; i < n; i++)
+			if (put_user(got[i], how->offsets + nr + i))
+				return -EFAULT;
+		nr += n;
+		if (nr == how->max || n < ARRAY_SIZE(got))
+			return nr;
+		spin_lock(&ep->lock);
 	}
-	list_for_each_entry_safe(call, next, &fetched, answer.node)
-		symp_call_put(call);
-	if (!nr)
-		return err;
-	if (copy_to_user(how->offsets, got, nr * sizeof(*got)))
-		return -EFAULT;
-	return nr;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Reply: how a server answers a call, and takes the next. */
-#include <linux/uaccess.h>
+#include <linux/sched.h>
 
 #include "call.h"
 #include "endpoint.h"
@@ -50,7 +50,7 @@ static void leave_room(struct symp_call *call, u32 at)
 	lockdep_assert_held(&ep->lock);
 	if (at != call->slot)
 		symp_room_free(ep, NULL, at);
-	else if (list_empty(&call->made))
+	else if (call->fetched)
 		/* Fetched while this thread was copying: it kept the slice. */
 		symp_slice_let_go(ep, NULL, at);
 }
@@ -66,7 +66,7 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 {
 	struct symp_endpoint *ep = call->caller;
 	struct symp_pool *pool;
-	int err = 0;
+	int err;
 	u32 at;
 
 	spin_lock(&ep->lock);
@@ -83,9 +83,7 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 	pool = symp_pool_get(ep->pool);
 	spin_unlock(&ep->lock);
 
-	if (copy_from_user(symp_pool_msg(pool, at) + 1,
-			   u64_to_user_ptr(arg->body), arg->body_len))
-		err = -EFAULT;
+	err = symp_pool_fill(pool, at, arg->body, arg->body_len);
 
 	spin_lock(&ep->lock);
 	if (at == call->slot)
@@ -144,6 +142,12 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	spin_unlock(&ep->lock);
 
 	err = answer(call, arg, &from, next);
+	/*
+	 * If the caller is to run before this thread, let it do so now: its next
+	 * call is then there already and nobody has to sleep and be woken.
+	 */
+	if (next)
+		cond_resched();
 
 	spin_lock(&ep->lock);
 	call->replying = false;
@@ -151,7 +155,6 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	if (attached) {
 		call->attached = false;
 		WRITE_ONCE(ep->load, ep->load - 1);
-		list_del(&call->request.node);
 		if (arg->flags & SYMPHONY_REPLY_RELEASE)
 			symp_pool_slice(ep->pool, arg->slot)->user = 0;
 		symp_slice_let_go(ep, call->lane, arg->slot);
