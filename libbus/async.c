@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Calls whose outcome a callback gets.
+ *
+ * A call is sent at once. When the kernel says that there is no room, it waits
+ * here, behind those for the same extension that wait already, so that order is
+ * kept; it is sent again when an outcome came (which makes room) and, as others
+ * make room too, after a delay that grows. The connection's reference to a call
+ * ends with its callback, which runs once: whoever makes the state DONE runs it.
+ */
+#include "async.h"
+
+#include <stdlib.h>
+
+#include "error.h"
+#include "message.h"
+#include "receive.h"
+#include "service.h"
+#include "slot.h"
+
+#define RETRY_MIN 200000		/* ns */
+#define RETRY_MAX 10000000
+
+static bool no_room(int r)
+{
+	return r == -EAGAIN || r == -ENOBUFS || r == -EDQUOT;
+}
+
+static void run(struct sbus_slot *slot, struct sbus_message *reply, int status, uint32_t needed)
+{
+	struct sbus_error error = SBUS_ERROR_INIT;
+	const char *id = slot->service->id;
+
+	if (likely(!status && !(reply->msg->flags & SYMPHONY_MSG_ERROR))) {
+		slot->fn(reply, NULL, slot->userdata);
+	} else {
+		if (status)
+			error_call(&error, slot->bus, id, slot->id, status, needed);
+		else
+			error_reply(&error, id, reply);
+		slot->fn(NULL, &error, slot->userdata);
+		sbus_error_clear(&error);
+	}
+	slot_put(slot);
+}
+
+void async_outcome(struct sbus *bus, struct sbus_message *reply)
+{
+	struct sbus_slot *slot = (struct sbus_slot *)(uintptr_t)reply->msg->cookie;
+
+	bus_lock(bus);
+	list_del(&slot->node);
+	slot->state = SLOT_DONE;
+	slot->id = reply->msg->id;
+	bus_unlock(bus);
+	run(slot, reply, reply->msg->status, reply->msg->needed);
+}
+
+static void cancel_sent(struct sbus *bus, uint64_t id, uint32_t kernel_slot)
+{
+	struct symphony_wait arg = { .size = sizeof(arg), .id = id, .slot = kernel_slot };
+
+	bus_ioctl(bus, SYMPHONY_IOC_CANCEL, &arg);
+}
+
+/* Gives @slot an outcome that the kernel does not know of. */
+static void over_locked(struct sbus_slot *slot, int status)
+{
+	struct sbus *bus = slot->bus;
+
+	if (slot->state == SLOT_WAITING)
+		bus->nr_waiting--;
+	slot->state = SLOT_OVER;
+	slot->status = status;
+	list_move_tail(&slot->node, &bus->over);
+	atomic_store_explicit(&bus->unsettled, true, memory_order_relaxed);
+}
+
+/* SEND, the lock dropped meanwhile; the caller has a reference. */
+static int send_locked(struct sbus *bus, struct sbus_slot *slot)
+{
+	struct symphony_call *call = &slot->call;
+	struct release release;
+	uint64_t id;
+	int r;
+
+	slot->state = SLOT_SENDING;
+	release_take_locked(bus, &release);
+	bus_unlock(bus);
+	call->release = (uintptr_t)release.offsets;
+	call->nr_release = release.nr;
+	do
+		r = bus_ioctl(bus, SYMPHONY_IOC_SEND, call);
+	while (r == -EINTR);
+	bus_lock(bus);
+	if (unlikely(call->nr_release))
+		release_untake_locked(bus, &release, call->nr_release);
+	/* The outcome can have been faster. */
+	if (r || slot->state != SLOT_SENDING)
+		return r;
+	id = slot->id = call->id;
+	slot->state = SLOT_SENT;
+	list_move_tail(&slot->node, &bus->calls);
+	if (unlikely(slot->cancelled)) {
+		bus_unlock(bus);
+		cancel_sent(bus, id, call->slot);
+		bus_lock(bus);
+	}
+	return 0;
+}
+
+static void schedule_locked(struct sbus *bus, const struct sbus_slot *slot)
+{
+	if (slot && slot->call.deadline && slot->call.deadline < bus->first_deadline)
+		bus->first_deadline = slot->call.deadline;
+	if (bus->retry_at == UINT64_MAX) {
+		bus->retry_delay = RETRY_MIN;
+		bus->retry_at = sbus_now() + RETRY_MIN;
+	}
+}
+
+/* The thread that looks after waiting calls while threads serve has to know. */
+static void kick(struct sbus *bus)
+{
+	if (atomic_load(&bus->serving))
+		sem_post(&bus->wake);
+}
+
+/* @slot has to wait: 0 or -errno, and then there is no call. */
+static int queue_locked(struct sbus *bus, struct sbus_slot *slot)
+{
+	struct service *service = slot->service;
+	size_t len = slot->call.body_len;
+	void *body = NULL;
+
+	if (bus->nr_waiting >= bus->queue_max)
+		return -ENOBUFS;
+	if (len) {
+		body = malloc(len);
+		if (!body)
+			return -ENOMEM;
+		memcpy(body, (void *)(uintptr_t)slot->call.body, len);
+	}
+	slot->body = body;
+	slot->call.body = (uintptr_t)body;
+	if (slot->cancelled) {
+		over_locked(slot, -ECANCELED);
+		return 0;
+	}
+	slot->state = SLOT_WAITING;
+	bus->nr_waiting++;
+	list_move_tail(&slot->node, &service->waiting);
+	if (list_empty(&service->blocked))
+		list_add_tail(&service->blocked, &bus->blocked);
+	atomic_store_explicit(&bus->unsettled, true, memory_order_relaxed);
+	schedule_locked(bus, slot);
+	return 0;
+}
+
+static int start_locked(struct sbus *bus, struct sbus_slot *slot)
+{
+	int r = -EAGAIN;
+
+	if (likely(list_empty(&slot->service->waiting))) {
+		list_add_tail(&slot->node, &bus->calls);
+		r = send_locked(bus, slot);
+	}
+	if (unlikely(no_room(r)))
+		r = queue_locked(bus, slot);
+	if (unlikely(r)) {
+		list_del(&slot->node);
+		slot->state = SLOT_DONE;
+	}
+	return r;
+}
+
+SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *request, sbus_reply_fn fn,
+			     void *userdata, struct sbus_slot **ret, struct sbus_error *error)
+{
+	struct service *service;
+	struct sbus_slot *slot;
+	bool waits;
+	int r;
+
+	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
+		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
+	if (request->size < sizeof(*request) || !request->extension || request->cancel ||
+	    request->interrupted)
+		return sbus_error_set(error, -EINVAL, "sbus_call_async: size or extension of the request is not set, or cancel or interrupted is");
+	if (request->body_len > UINT32_MAX)
+		return error_call(error, bus, request->extension, 0, -EMSGSIZE, 0);
+
+	bus_lock(bus);
+	service = service_find_locked(bus, request->extension);
+	if (unlikely(!service)) {
+		bus_unlock(bus);
+		r = service_resolve(bus, request->extension, &service, error);
+		if (r)
+			return r;
+		bus_lock(bus);
+	}
+	slot = slot_take_locked(bus, SLOT_CALL, ret);
+	if (!slot) {
+		bus_unlock(bus);
+		return sbus_error_set(error, -ENOMEM, "out of memory");
+	}
+	slot->fn = fn;
+	slot->userdata = userdata;
+	slot->service = service;
+	slot->id = 0;
+	slot->body = NULL;
+	slot->call = (struct symphony_call){
+		.size = sizeof(slot->call),
+		.handle = service->handle,
+		.method = request->method,
+		.key = request->key,
+		.body = (uintptr_t)request->body,
+		.body_len = request->body_len,
+		.content_type = request->content_type,
+		.reply_max = request->reply_max,
+		.deadline = bus_deadline(request->deadline, request->timeout),
+		.cookie = (uintptr_t)slot,
+	};
+	/* For this function: the outcome can be faster. */
+	atomic_fetch_add(&slot->refs, 1);
+	r = start_locked(bus, slot);
+	waits = slot->state == SLOT_WAITING || slot->state == SLOT_OVER;
+	bus_unlock(bus);
+	slot_put(slot);
+	if (unlikely(r)) {
+		error_call(error, bus, service->id, 0, r, 0);
+		slot_put(slot);
+		if (ret)
+			sbus_slot_unref(slot);
+		return r;
+	}
+	if (unlikely(waits))
+		kick(bus);
+	if (ret)
+		*ret = slot;
+	return 0;
+}
+
+int async_cancel(struct sbus_slot *slot)
+{
+	struct sbus *bus = slot->bus;
+	enum slot_state state;
+	uint32_t kernel_slot;
+	uint64_t id;
+
+	bus_lock(bus);
+	state = slot->state;
+	id = slot->id;
+	kernel_slot = slot->call.slot;
+	if (state == SLOT_WAITING)
+		over_locked(slot, -ECANCELED);
+	else
+		slot->cancelled = true;
+	bus_unlock(bus);
+	switch (state) {
+	case SLOT_WAITING:
+		kick(bus);
+		return 0;
+	case SLOT_SENDING:
+		return 0;
+	case SLOT_SENT:
+		cancel_sent(bus, id, kernel_slot);
+		return 0;
+	default:
+		return -EALREADY;
+	}
+}
+
+/* Sends what waits for one extension: true when some still has to wait. */
+static bool send_waiting_locked(struct sbus *bus, struct service *service)
+{
+	int r = 0;
+
+	while (!list_empty(&service->waiting) && !no_room(r)) {
+		struct sbus_slot *slot = container_of(service->waiting.next, struct sbus_slot, node);
+
+		atomic_fetch_add(&slot->refs, 1);
+		r = send_locked(bus, slot);
+		if (no_room(r) && !slot->cancelled) {
+			slot->state = SLOT_WAITING;
+		} else {
+			bus->nr_waiting--;
+			free(slot->body);
+			slot->body = NULL;
+			if (r)
+				over_locked(slot, slot->cancelled ? -ECANCELED : r);
+		}
+		bus_unlock(bus);
+		slot_put(slot);
+		bus_lock(bus);
+	}
+	return !list_empty(&service->waiting);
+}
+
+/* Ends the waiting calls whose deadline passed, and finds the next deadline. */
+static void expire_locked(struct sbus *bus, struct service *service, uint64_t now)
+{
+	struct list *node, *next;
+
+	for (node = service->waiting.next; node != &service->waiting; node = next) {
+		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+		uint64_t deadline = slot->call.deadline;
+
+		next = node->next;
+		if (deadline && deadline <= now)
+			over_locked(slot, -ETIMEDOUT);
+		else if (deadline && deadline < bus->first_deadline)
+			bus->first_deadline = deadline;
+	}
+}
+
+static void flush_locked(struct sbus *bus, bool now)
+{
+	uint64_t time = sbus_now();
+	struct list todo;
+	bool waits = false;
+
+	if (bus->flushing || (!now && time < bus->retry_at && time < bus->first_deadline))
+		return;
+	bus->flushing = true;
+	bus->first_deadline = UINT64_MAX;
+	list_init(&todo);
+	while (!list_empty(&bus->blocked))
+		list_move_tail(bus->blocked.next, &todo);
+	while (!list_empty(&todo)) {
+		struct list *node = list_pop(&todo);
+		struct service *service = container_of(node, struct service, blocked);
+
+		expire_locked(bus, service, time);
+		if (send_waiting_locked(bus, service)) {
+			if (list_empty(&service->blocked))
+				list_add_tail(&service->blocked, &bus->blocked);
+			waits = true;
+		}
+	}
+	bus->flushing = false;
+	if (!waits && list_empty(&bus->blocked)) {
+		bus->retry_at = bus->first_deadline = UINT64_MAX;
+		return;
+	}
+	if (bus->retry_delay < RETRY_MAX)
+		bus->retry_delay *= 2;
+	bus->retry_at = sbus_now() + bus->retry_delay;
+}
+
+int async_process(struct sbus *bus, bool now)
+{
+	struct list *node;
+	int nr = 0;
+
+	if (likely(!atomic_load_explicit(&bus->unsettled, memory_order_relaxed)))
+		return 0;
+	bus_lock(bus);
+	if (!list_empty(&bus->blocked))
+		flush_locked(bus, now);
+	while ((node = list_pop(&bus->over))) {
+		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+
+		slot->state = SLOT_DONE;
+		bus_unlock(bus);
+		free(slot->body);
+		run(slot, NULL, slot->status, 0);
+		nr++;
+		bus_lock(bus);
+	}
+	atomic_store_explicit(&bus->unsettled, bus->flushing || !list_empty(&bus->blocked),
+			      memory_order_relaxed);
+	bus_unlock(bus);
+	return nr;
+}
+
+uint64_t async_timeout(struct sbus *bus)
+{
+	uint64_t timeout;
+
+	if (likely(!atomic_load_explicit(&bus->unsettled, memory_order_relaxed)))
+		return UINT64_MAX;
+	bus_lock(bus);
+	timeout = bus->retry_at < bus->first_deadline ? bus->retry_at : bus->first_deadline;
+	if (!list_empty(&bus->over))
+		timeout = 0;
+	bus_unlock(bus);
+	return timeout;
+}
+
+void async_give_up_all(struct sbus *bus)
+{
+	struct list *node, all;
+
+	list_init(&all);
+	bus_lock(bus);
+	while ((node = list_pop(&bus->calls)))
+		list_add_tail(node, &all);
+	while ((node = list_pop(&bus->over)))
+		list_add_tail(node, &all);
+	while ((node = list_pop(&bus->blocked))) {
+		struct service *service = container_of(node, struct service, blocked);
+
+		while ((node = list_pop(&service->waiting)))
+			list_add_tail(node, &all);
+	}
+	bus->nr_waiting = 0;
+	bus->retry_at = bus->first_deadline = UINT64_MAX;
+	while ((node = list_pop(&all))) {
+		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+
+		slot->state = SLOT_DONE;
+		bus_unlock(bus);
+		free(slot->body);
+		run(slot, NULL, -ESHUTDOWN, 0);
+		bus_lock(bus);
+	}
+	bus_unlock(bus);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls whose outcome a callback gets. */
+#ifndef LIBBUS_ASYNC_H
+#define LIBBUS_ASYNC_H
+
+#include "bus.h"
+
+struct sbus_message;
+
+/* Runs the callback of the call that @reply is the outcome of. */
+void async_outcome(struct sbus *bus, struct sbus_message *reply);
+/*
+ * Sends what waits for room, if it is time (or @now), and runs the callbacks of
+ * calls whose outcome was made here. Returns how many callbacks ran.
+ */
+int async_process(struct sbus *bus, bool now);
+/* By when to call that: UINT64_MAX for never, 0 for now. */
+uint64_t async_timeout(struct sbus *bus);
+/* The outcome of every call that has none is -ESHUTDOWN. */
+void async_give_up_all(struct sbus *bus);
+void async_spares_free(struct sbus *bus);
+
+#endif /* LIBBUS_ASYNC_H */

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+/* A connection: open, map, count references, close. */
+#include "bus.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "async.h"
+#include "error.h"
+#include "message.h"
+#include "receive.h"
+#include "service.h"
+#include "watch.h"
+
+#define DEVICE "/dev/symphony"
+#define QUEUE_DEFAULT 65536
+
+static int open_device(const char *device, struct sbus_error *error)
+{
+	int fd = open(device, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	switch (errno) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return sbus_error_set(error, -ENODEV, "%s is not there: modprobe symphony", device);
+	case EACCES:
+	case EPERM:
+		return sbus_error_set(error, -EACCES, "%s may not be opened: check its permissions (0666 is meant)",
+				      device);
+	default:
+		return sbus_error_set(error, -errno, "%s: %s", device, error_text(-errno));
+	}
+}
+
+static int query(int fd, struct symphony_query *query)
+{
+	*query = (struct symphony_query){ .size = sizeof(*query) };
+	return ioctl(fd, SYMPHONY_IOC_QUERY, query) ? -errno : 0;
+}
+
+static int query_checked(int fd, const char *device, struct symphony_query *info,
+			 struct sbus_error *error)
+{
+	int r = query(fd, info);
+
+	if (r == -ENOTTY)
+		return sbus_error_set(error, -EPROTONOSUPPORT, "%s is not the device of the symphony module",
+				      device);
+	if (r)
+		return sbus_error_set(error, r, "%s does not say what it is: %s", device,
+				      error_text(r));
+	if (info->abi_version != SYMPHONY_ABI_VERSION)
+		return sbus_error_set(error, -EPROTONOSUPPORT, "the symphony module speaks version %u of its interface, this library version %u: install the two that belong together",
+				      info->abi_version, SYMPHONY_ABI_VERSION);
+	return 0;
+}
+
+bool bus_name_valid(const char *name)
+{
+	size_t len;
+
+	if (*name < 'a' || *name > 'z')
+		return false;
+	len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-");
+	return len <= SBUS_NAME_MAX && !name[len];
+}
+
+static int join_failed(const char *name, const struct symphony_join *join, int r,
+		       struct sbus_error *error)
+{
+	switch (-r) {
+	case ENOENT:
+		return sbus_error_set(error, r, "there is no bus \"%s\": open it with SBUS_OPEN_CREATE, or start who creates it",
+				      name);
+	case EEXIST:
+		return sbus_error_set(error, r, "there is a bus \"%s\" already", name);
+	case EACCES:
+		return sbus_error_set(error, r, "bus \"%s\" may not be joined: it belongs to another user, and its mode does not let you in",
+				      name);
+	case EDQUOT:
+		return sbus_error_set(error, r, "bus \"%s\" was not joined: you have too many endpoints or buses",
+				      name);
+	case EINVAL:
+		return sbus_error_set(error, r, "bus \"%s\" was not joined: a pool of %u bytes, mode 0%o or the flags are not possible",
+				      name, join->pool_size, join->mode);
+	default:
+		return sbus_error_set(error, r, "bus \"%s\" was not joined: %s", name,
+				      error_text(r));
+	}
+}
+
+int bus_join(const char *device, const char *name, struct symphony_join *join,
+	     struct sbus_error *error)
+{
+	int fd, r;
+
+	fd = open_device(device, error);
+	if (fd < 0)
+		return fd;
+	join->size = sizeof(*join);
+	join->name = (uintptr_t)name;
+	join->name_len = strlen(name);
+	if (ioctl(fd, SYMPHONY_IOC_JOIN, join)) {
+		r = join_failed(name, join, -errno, error);
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static void bus_free(struct sbus *bus)
+{
+	message_spares_free(bus);
+	async_spares_free(bus);
+	service_free_all(bus);
+	watch_deinit(bus);
+	idmap_deinit(&bus->by_handle);
+	if (bus->receiver)
+		receiver_deinit(bus->receiver);
+	free(bus->receiver);
+	if (bus->pool)
+		munmap((void *)bus->pool, bus->pool_size);
+	if (bus->fd >= 0)
+		close(bus->fd);
+	sem_destroy(&bus->wake);
+	pthread_mutex_destroy(&bus->lock);
+	free(bus->device);
+	free(bus);
+}
+
+static struct sbus *bus_new(const char *name, const char *device, uint32_t queue_max)
+{
+	struct sbus *bus = calloc(1, sizeof(*bus));
+
+	if (!bus)
+		return NULL;
+	bus->fd = -1;
+	bus->refs = 1;
+	bus->queue_max = queue_max;
+	bus->retry_at = UINT64_MAX;
+	bus->first_deadline = UINT64_MAX;
+	strcpy(bus->name, name);
+	pthread_mutex_init(&bus->lock, NULL);
+	sem_init(&bus->wake, 0, 0);
+	list_init(&bus->calls);
+	list_init(&bus->blocked);
+	list_init(&bus->over);
+	bus->device = strdup(device);
+	bus->receiver = calloc(1, sizeof(*bus->receiver));
+	if (!bus->device || !bus->receiver) {
+		bus_free(bus);
+		return NULL;
+	}
+	receiver_init(bus->receiver, bus, RECEIVE_BATCH);
+	return bus;
+}
+
+SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, struct sbus_error *error)
+{
+	static const struct sbus_params defaults = {
+		.size = sizeof(defaults),
+		.flags = SBUS_OPEN_CREATE,
+	};
+	struct symphony_join join = { 0 };
+	struct symphony_query info;
+	const char *name, *device;
+	struct sbus *bus;
+	void *pool;
+	int r;
+
+	if (!params)
+		params = &defaults;
+	if (params->size < sizeof(*params) ||
+	    (params->flags & ~(SBUS_OPEN_CREATE | SBUS_OPEN_EXCL)))
+		return sbus_error_set(error, -EINVAL, "sbus_open: size or flags of the parameters are not possible");
+	name = params->bus;
+	if (!name)
+		name = secure_getenv("SYMPHONY_BUS");
+	if (!name || !*name)
+		name = "symphony";
+	if (!bus_name_valid(name))
+		return sbus_error_set(error, -EINVAL, "\"%s\" cannot be the name of a bus: a letter a-z, then at most %d of a-z 0-9 _ . -",
+				      name, SBUS_NAME_MAX - 1);
+	device = params->device ? params->device : DEVICE;
+
+	bus = bus_new(name, device, params->queue_max ? params->queue_max : QUEUE_DEFAULT);
+	if (!bus)
+		return sbus_error_set(error, -ENOMEM, "out of memory");
+	join.flags = (params->flags & SBUS_OPEN_CREATE ? SYMPHONY_JOIN_CREATE : 0) |
+		     (params->flags & SBUS_OPEN_EXCL ? SYMPHONY_JOIN_EXCL : 0);
+	join.mode = params->mode;
+	join.pool_size = params->pool_size;
+	r = bus_join(device, name, &join, error);
+	if (r < 0)
+		goto err_free;
+	bus->fd = r;
+	r = query_checked(bus->fd, device, &info, error);
+	if (r)
+		goto err_free;
+	pool = mmap(NULL, join.pool_size, PROT_READ, MAP_SHARED, bus->fd, 0);
+	if (pool == MAP_FAILED) {
+		r = sbus_error_set(error, -errno, "the receive pool of %u bytes was not mapped: %s",
+				   join.pool_size, error_text(-errno));
+		goto err_free;
+	}
+	bus->pool = pool;
+	bus->pool_size = join.pool_size;
+	bus->endpoint = join.endpoint;
+	*ret = bus;
+	return 0;
+
+err_free:
+	bus_free(bus);
+	return r;
+}
+
+SBUS_API struct sbus *sbus_ref(struct sbus *bus)
+{
+	if (bus)
+		atomic_fetch_add_explicit(&bus->refs, 1, memory_order_relaxed);
+	return bus;
+}
+
+SBUS_API struct sbus *sbus_unref(struct sbus *bus)
+{
+	if (!bus || atomic_fetch_sub_explicit(&bus->refs, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	/* Callbacks of what is given up can use the connection: it lives on. */
+	if (!atomic_load(&bus->closed)) {
+		atomic_store(&bus->refs, 1);
+		sbus_close(bus);
+		return sbus_unref(bus);
+	}
+	bus_free(bus);
+	return NULL;
+}
+
+SBUS_API void sbus_close(struct sbus *bus)
+{
+	if (atomic_exchange(&bus->closed, true))
+		return;
+	watch_forget_all(bus);
+	async_give_up_all(bus);
+}
+
+SBUS_API uint64_t sbus_endpoint(const struct sbus *bus)
+{
+	return bus->endpoint;
+}
+
+SBUS_API const char *sbus_name(const struct sbus *bus)
+{
+	return bus->name;
+}
+
+SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_error *error)
+{
+	struct symphony_query answer;
+	int fd, r;
+
+	if (info->size < sizeof(*info))
+		return sbus_error_set(error, -EINVAL, "sbus_query: the size of the answer is not set");
+	if (bus) {
+		r = query_checked(bus->fd, bus->device, &answer, error);
+	} else {
+		fd = open_device(DEVICE, error);
+		if (fd < 0)
+			return fd;
+		r = query_checked(fd, DEVICE, &answer, error);
+		close(fd);
+	}
+	if (r)
+		return r;
+	info->abi_version = answer.abi_version;
+	info->pool_default = answer.pool_default;
+	info->features = answer.features;
+	info->pool_max = answer.pool_max;
+	info->calls_max = answer.calls_max;
+	info->queue_max = answer.queue_max;
+	info->share_max = answer.share_max;
+	return 0;
+}
+
+SBUS_API uint64_t sbus_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}

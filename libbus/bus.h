@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection, as the files of this folder see it. */
+#ifndef LIBBUS_BUS_H
+#define LIBBUS_BUS_H
+
+#include <errno.h>
+#include <linux/symphony.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <symphony/bus.h>
+
+#include "idmap.h"
+#include "list.h"
+#include "release.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define SERVICE_BUCKETS 64
+
+struct receiver;
+struct service;
+
+/*
+ * Lock order: a member's mutex and the Pit's locks (pit.h), then @lock. No
+ * callback runs with @lock held.
+ */
+struct sbus {
+	atomic_uint refs;
+	atomic_bool closed;
+	atomic_bool processed;		/* a thread is in sbus_process() or sbus_serve() */
+	atomic_bool serving;		/* threads of sbus_serve() wait in the kernel */
+	atomic_bool stopping;
+	atomic_bool unsettled;		/* calls wait here, or have an outcome made here */
+	atomic_uint claims;
+	sem_t wake;			/* sbus_serve()'s clock thread has something to do */
+
+	int fd;
+	const char *pool;
+	uint32_t pool_size;
+	uint32_t queue_max;
+	uint64_t endpoint;
+	char name[SBUS_NAME_MAX + 1];
+	char *device;
+
+	sbus_request_fn handler;
+	void *handler_data;
+	struct receiver *receiver;	/* sbus_process()'s */
+
+	pthread_mutex_t lock;
+	/* lock */
+	struct release release;
+	struct sbus_message *spare_messages;
+	unsigned int nr_spare_messages;
+	struct sbus_slot *spare_slots;
+	unsigned int nr_spare_slots;
+	struct service *recent;
+	struct service *by_name[SERVICE_BUCKETS];
+	struct idmap by_handle;
+	struct list calls;		/* sent, no outcome yet */
+	struct list blocked;		/* services with calls that wait here */
+	struct list over;		/* calls with an outcome made here */
+	struct idmap watched;
+	uint32_t nr_waiting;
+	bool flushing;
+	uint64_t retry_at;
+	uint64_t retry_delay;
+	uint64_t first_deadline;	/* no waiting call has an earlier one */
+};
+
+static inline void bus_lock(struct sbus *bus)
+{
+	pthread_mutex_lock(&bus->lock);
+}
+
+static inline void bus_unlock(struct sbus *bus)
+{
+	pthread_mutex_unlock(&bus->lock);
+}
+
+/* An operation on the device: 0 or -errno, errno left alone. */
+static inline int bus_ioctl(const struct sbus *bus, unsigned long operation, void *arg)
+{
+	int saved = errno, r;
+
+	r = ioctl(bus->fd, operation, arg);
+	if (likely(!r))
+		return 0;
+	r = -errno;
+	errno = saved;
+	return r;
+}
+
+static inline const struct symphony_msg *bus_message(const struct sbus *bus, uint32_t offset)
+{
+	return (const struct symphony_msg *)(bus->pool + offset);
+}
+
+/* Is it [a-z][a-z0-9_.-]{0,62}? */
+bool bus_name_valid(const char *name);
+/* Opens the device and joins the bus of that name; fills @join. */
+int bus_join(const char *device, const char *name, struct symphony_join *join,
+	     struct sbus_error *error);
+
+/* The earlier of a deadline and a timeout from now. */
+static inline uint64_t bus_deadline(uint64_t deadline, uint64_t timeout)
+{
+	uint64_t end;
+
+	if (likely(!timeout))
+		return deadline;
+	if (__builtin_add_overflow(sbus_now(), timeout, &end))
+		return deadline;
+	return deadline && deadline < end ? deadline : end;
+}
+
+#endif /* LIBBUS_BUS_H */

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+/* Calling an extension and waiting for its answer. */
+#include <stdlib.h>
+
+#include "bus.h"
+#include "cancel.h"
+#include "error.h"
+#include "json.h"
+#include "message.h"
+#include "receive.h"
+#include "service.h"
+
+/* The call is given up: ends it and fetches the outcome, so that nothing is owed. */
+static void give_up(struct sbus *bus, struct symphony_call *call)
+{
+	struct symphony_wait arg = {
+		.size = sizeof(arg),
+		.id = call->id,
+		.slot = call->slot,
+	};
+
+	bus_ioctl(bus, SYMPHONY_IOC_CANCEL, &arg);
+	while (bus_ioctl(bus, SYMPHONY_IOC_WAIT, &arg) == -EINTR)
+		;
+	if (!arg.status && arg.offset != SYMPHONY_NO_OFFSET)
+		release_offset(bus, arg.offset);
+}
+
+/* CALL until there is an outcome (0, in @call) or a reason why there is none. */
+static int call_until_over(struct sbus *bus, const struct sbus_request *request,
+			   struct symphony_call *call)
+{
+	int r, stop;
+
+	for (;;) {
+		r = bus_ioctl(bus, SYMPHONY_IOC_CALL, call);
+		if (likely(r != -EINTR))
+			return r;
+		if (request->cancel && cancel_triggered(request->cancel))
+			stop = -ECANCELED;
+		else if (request->interrupted)
+			stop = request->interrupted(request->interrupted_data);
+		else
+			stop = 0;
+		if (stop) {
+			if (call->id)
+				give_up(bus, call);
+			return stop;
+		}
+	}
+}
+
+static int outcome(struct sbus *bus, const struct service *service,
+		   const struct symphony_call *call, struct sbus_message **spare,
+		   struct sbus_message **reply, struct sbus_error *error)
+{
+	struct sbus_message *message = *spare;
+
+	if (unlikely(call->status))
+		return error_call(error, bus, service->id, call->id, call->status, call->needed);
+	*spare = NULL;
+	message_set(message, bus, call->offset);
+	if (unlikely(message->msg->flags & SYMPHONY_MSG_ERROR)) {
+		int r = error_reply(error, service->id, message);
+
+		sbus_message_unref(message);
+		return r;
+	}
+	if (reply)
+		*reply = message;
+	else
+		sbus_message_unref(message);
+	return 0;
+}
+
+SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
+		       struct sbus_message **reply, struct sbus_error *error)
+{
+	struct sbus_message *spare;
+	struct symphony_call call;
+	struct service *service;
+	struct release release;
+	int r;
+
+	if (unlikely(atomic_load_explicit(&bus->closed, memory_order_relaxed)))
+		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
+	if (unlikely(request->size < sizeof(*request) || !request->extension))
+		return sbus_error_set(error, -EINVAL, "sbus_call: size or extension of the request is not set");
+	if (unlikely(request->body_len > UINT32_MAX))
+		return error_call(error, bus, request->extension, 0, -EMSGSIZE, 0);
+	/* What this thread owes goes out first: the call may depend on it. */
+	receiver_flush_answer();
+
+	bus_lock(bus);
+	service = service_find_locked(bus, request->extension);
+	if (unlikely(!service)) {
+		bus_unlock(bus);
+		r = service_resolve(bus, request->extension, &service, error);
+		if (r)
+			return r;
+		bus_lock(bus);
+	}
+	spare = message_take_locked(bus);
+	release_take_locked(bus, &release);
+	bus_unlock(bus);
+	if (unlikely(!spare)) {
+		release_now(bus, &release);
+		return sbus_error_set(error, -ENOMEM, "out of memory");
+	}
+
+	call = (struct symphony_call){
+		.size = sizeof(call),
+		.handle = service->handle,
+		.method = request->method,
+		.key = request->key,
+		.body = (uintptr_t)request->body,
+		.body_len = request->body_len,
+		.content_type = request->content_type,
+		.reply_max = request->reply_max,
+		.nr_release = release.nr,
+		.release = (uintptr_t)release.offsets,
+		.deadline = bus_deadline(request->deadline, request->timeout),
+	};
+	if (unlikely(request->cancel)) {
+		r = cancel_enter(request->cancel, bus, &call);
+		if (!r) {
+			r = call_until_over(bus, request, &call);
+			cancel_leave(request->cancel);
+		}
+	} else {
+		r = call_until_over(bus, request, &call);
+	}
+	if (unlikely(r))
+		error_call(error, bus, service->id, call.id, r, 0);
+	else
+		r = outcome(bus, service, &call, &spare, reply, error);
+	if (unlikely(spare || call.nr_release)) {
+		bus_lock(bus);
+		if (spare)
+			message_give_locked(bus, spare);
+		release_untake_locked(bus, &release, call.nr_release);
+		bus_unlock(bus);
+	}
+	return r;
+}
+
+static int call_bytes(struct sbus *bus, const char *extension, uint32_t content_type,
+		      const void *body, size_t len, uint64_t method, uint64_t timeout,
+		      struct sbus_message **reply, struct sbus_error *error)
+{
+	struct sbus_request request = {
+		.size = sizeof(request),
+		.extension = extension,
+		.body = body,
+		.body_len = len,
+		.content_type = content_type,
+		.method = method,
+		.timeout = timeout,
+	};
+
+	return sbus_call(bus, &request, reply, error);
+}
+
+SBUS_API int sbus_call_raw(struct sbus *bus, const char *extension, const void *data, size_t len,
+			   uint64_t timeout, struct sbus_message **reply, struct sbus_error *error)
+{
+	return call_bytes(bus, extension, SBUS_RAW, data, len, 0, timeout, reply, error);
+}
+
+SBUS_API int sbus_call_json(struct sbus *bus, const char *extension, const char *json, size_t len,
+			    uint64_t timeout, struct sbus_message **reply, struct sbus_error *error)
+{
+	return call_bytes(bus, extension, SBUS_JSON, json, len, 0, timeout, reply, error);
+}
+
+/* Sends @text and frees it; @r is why there is none. */
+static int call_text(struct sbus *bus, const char *extension, int r, char *text, size_t len,
+		     const char *method, uint64_t timeout, struct sbus_message **reply,
+		     struct sbus_error *error)
+{
+	if (r == -EILSEQ)
+		return sbus_error_set(error, r, "the message for \"%s\" is no JSON: a string that is not UTF-8, or a number that is not finite",
+				      extension);
+	if (r)
+		return sbus_error_set(error, r, "out of memory");
+	r = call_bytes(bus, extension, SBUS_JSON, text, len, sbus_method_id(method), timeout, reply,
+		       error);
+	free(text);
+	return r;
+}
+
+SBUS_API int sbus_call_val(struct sbus *bus, const char *extension, const yyjson_val *value,
+			   uint64_t timeout, struct sbus_message **reply, struct sbus_error *error)
+{
+	yyjson_val *method = yyjson_obj_get((yyjson_val *)value, "method");
+	char *text = NULL;
+	size_t len = 0;
+	int r = json_val(value, &text, &len);
+
+	return call_text(bus, extension, r, text, len, yyjson_get_str(method), timeout, reply,
+			 error);
+}
+
+SBUS_API int sbus_call_mut(struct sbus *bus, const char *extension, const yyjson_mut_val *value,
+			   uint64_t timeout, struct sbus_message **reply, struct sbus_error *error)
+{
+	yyjson_mut_val *method = yyjson_mut_obj_get((yyjson_mut_val *)value, "method");
+	char *text = NULL;
+	size_t len = 0;
+	int r = json_mut(value, &text, &len);
+
+	return call_text(bus, extension, r, text, len, yyjson_mut_get_str(method), timeout, reply,
+			 error);
+}
+
+SBUS_API int sbus_call_method(struct sbus *bus, const char *extension, const char *method,
+			      const yyjson_mut_val *params, uint64_t timeout,
+			      struct sbus_message **reply, struct sbus_error *error)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r = json_method(method, params, &text, &len);
+
+	return call_text(bus, extension, r, text, len, method, timeout, reply, error);
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/* Errors with their context. */
+#include "error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus.h"
+
+SBUS_API void sbus_error_clear(struct sbus_error *error)
+{
+	if (!error)
+		return;
+	free(error->message);
+	yyjson_doc_free(error->data);
+	memset(error, 0, sizeof(*error));
+}
+
+static void set_message(struct sbus_error *error, const char *format, va_list args)
+{
+	if (vasprintf(&error->message, format, args) < 0)
+		error->message = NULL;
+}
+
+SBUS_API int sbus_error_set(struct sbus_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (!error)
+		return err;
+	sbus_error_clear(error);
+	error->error = err;
+	va_start(args, format);
+	set_message(error, format, args);
+	va_end(args);
+	return err;
+}
+
+SBUS_API int sbus_error_copy(struct sbus_error *to, const struct sbus_error *from)
+{
+	int err = from->error;
+
+	if (!to || to == from)
+		return err;
+	sbus_error_clear(to);
+	*to = *from;
+	to->message = from->message ? strdup(from->message) : NULL;
+	to->data = NULL;
+	if (from->data) {
+		yyjson_mut_doc *data = yyjson_doc_mut_copy(from->data, NULL);
+
+		to->data = yyjson_mut_doc_imut_copy(data, NULL);
+		yyjson_mut_doc_free(data);
+	}
+	return err;
+}
+
+SBUS_API const char *sbus_error_message(const struct sbus_error *error)
+{
+	return error->message ? error->message : error_text(error->error);
+}
+
+const char *error_text(int err)
+{
+	const char *text = strerrordesc_np(-err);
+
+	return text ? text : "unknown error";
+}
+
+void error_extension(struct sbus_error *error, const char *extension)
+{
+	if (error && extension)
+		snprintf(error->extension, sizeof(error->extension), "%s", extension);
+}
+
+int error_call(struct sbus_error *error, struct sbus *bus, const char *extension, uint64_t call,
+	       int err, uint32_t needed)
+{
+	if (!error)
+		return err;
+	switch (-err) {
+	case ENOENT:
+		sbus_error_set(error, err, "nobody on bus \"%s\" ever claimed \"%s\": check the id, or start the extension",
+			       bus->name, extension);
+		break;
+	case ECONNREFUSED:
+		sbus_error_set(error, err, "no replica of \"%s\" is up on bus \"%s\": start one and call again",
+			       extension, bus->name);
+		break;
+	case ECONNRESET:
+		sbus_error_set(error, err, "the replica of \"%s\" that had the call died before it answered; it may have done the work",
+			       extension);
+		break;
+	case ETIMEDOUT:
+		sbus_error_set(error, err, "\"%s\" did not answer by the deadline; it may still do the work",
+			       extension);
+		break;
+	case ECANCELED:
+		sbus_error_set(error, err, "the call of \"%s\" was cancelled", extension);
+		break;
+	case EMSGSIZE:
+		if (needed)
+			sbus_error_set(error, err, "the answer of \"%s\" is larger than the room for it: call again with reply_max = %u, or more room in the pool",
+				       extension, needed);
+		else
+			sbus_error_set(error, err, "the message for \"%s\" is larger than half its receive pool, or reply_max than half of this one",
+				       extension);
+		break;
+	case ENOBUFS:
+		sbus_error_set(error, err, "no room for the answer of \"%s\" in this connection's pool of %u bytes: drop messages that are held, or open it with a larger pool_size",
+			       extension, bus->pool_size);
+		break;
+	case EDQUOT:
+		sbus_error_set(error, err, "too many calls without an outcome: the call of \"%s\" was refused; fetch outcomes first",
+			       extension);
+		break;
+	case EPERM:
+		sbus_error_set(error, err, "the connection to bus \"%s\" belongs to another process: open one after fork",
+			       bus->name);
+		break;
+	case ESHUTDOWN:
+		sbus_error_set(error, err, "the connection to bus \"%s\" is closed", bus->name);
+		break;
+	default:
+		sbus_error_set(error, err, "the call of \"%s\" on bus \"%s\" failed: %s", extension,
+			       bus->name, error_text(err));
+	}
+	error->call = call;
+	error->needed = needed;
+	error_extension(error, extension);
+	return err;
+}
+
+int error_reply(struct sbus_error *error, const char *extension, struct sbus_message *reply)
+{
+	yyjson_val *root, *message, *data;
+	yyjson_mut_doc *copy;
+
+	if (!error)
+		return -EREMOTEIO;
+	if (sbus_message_json(reply, &root, NULL)) {
+		sbus_error_set(error, -EREMOTEIO, "\"%s\" answered with an error that is not JSON",
+			       extension);
+		error->code = SBUS_CODE_INTERNAL;
+		error->call = sbus_message_id(reply);
+		error_extension(error, extension);
+		return -EREMOTEIO;
+	}
+	message = yyjson_obj_get(root, "message");
+	data = yyjson_obj_get(root, "data");
+	if (yyjson_is_str(message))
+		sbus_error_set(error, -EREMOTEIO, "%s", yyjson_get_str(message));
+	else
+		sbus_error_set(error, -EREMOTEIO, "\"%s\" answered with an error", extension);
+	error->code = yyjson_get_sint(yyjson_obj_get(root, "code"));
+	if (data) {
+		copy = yyjson_mut_doc_new(NULL);
+		yyjson_mut_doc_set_root(copy, yyjson_val_mut_copy(copy, data));
+		error->data = yyjson_mut_doc_imut_copy(copy, NULL);
+		yyjson_mut_doc_free(copy);
+	}
+	error->call = sbus_message_id(reply);
+	error_extension(error, extension);
+	return -EREMOTEIO;
+}
+
+int error_remote(struct sbus_error *error, const char *extension, int64_t code,
+		 yyjson_mut_doc *data, const char *format, va_list args)
+{
+	sbus_error_clear(error);
+	error->error = -EREMOTEIO;
+	error->code = code;
+	set_message(error, format, args);
+	if (data) {
+		error->data = yyjson_mut_doc_imut_copy(data, NULL);
+		yyjson_mut_doc_free(data);
+	}
+	error_extension(error, extension);
+	return -EREMOTEIO;
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Answering requests. In the thread that handles the request the answer waits
+ * for the next receive (receive.h); anywhere else it is sent at once.
+ */
+#include "reply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "error.h"
+#include "json.h"
+#include "receive.h"
+
+struct answer {
+	uint32_t flags;
+	uint32_t content_type;
+	const void *data;
+	size_t len;
+	bool stays;			/* @data does, until @destroy */
+	void (*destroy)(void *data);
+};
+
+static int send_now(struct sbus_message *request, const struct answer *answer)
+{
+	struct symphony_reply arg = {
+		.size = sizeof(arg),
+		.flags = answer->flags,
+		.id = request->msg->id,
+		.slot = request->offset,
+		.content_type = answer->content_type,
+		.body = (uintptr_t)answer->data,
+		.body_len = answer->len,
+	};
+	int r;
+
+	do
+		r = bus_ioctl(request->bus, SYMPHONY_IOC_REPLY, &arg);
+	while (r == -EINTR);
+	/* It was not answered, and can still be. */
+	if (unlikely(r == -EFAULT || r == -ENOMEM))
+		atomic_store(&request->answered, false);
+	return r;
+}
+
+/* Can the answer wait for the next receive of this thread? */
+static struct receiver *can_wait(struct sbus_message *request, const struct answer *answer)
+{
+	struct receiver *receiver = receiver_innermost;
+
+	if (!receiver || receiver->current != request || receiver->answering ||
+	    receiver->next < receiver->nr)
+		return NULL;
+	return answer->stays || answer->len <= RECEIVE_COPY_MAX ? receiver : NULL;
+}
+
+static bool keep(struct receiver *receiver, struct sbus_message *request,
+		 const struct answer *answer)
+{
+	const void *data = answer->data;
+
+	if (!answer->stays) {
+		if (!receiver->copy)
+			receiver->copy = malloc(RECEIVE_COPY_MAX);
+		if (!receiver->copy)
+			return false;
+		data = answer->len ? memcpy(receiver->copy, data, answer->len) : NULL;
+	}
+	receiver->answering = request;
+	receiver->destroy = answer->destroy;
+	receiver->destroy_data = (void *)answer->data;
+	receiver->reply = (struct symphony_reply){
+		.size = sizeof(receiver->reply),
+		.flags = answer->flags,
+		.id = request->msg->id,
+		.slot = request->offset,
+		.content_type = answer->content_type,
+		.body = (uintptr_t)data,
+		.body_len = answer->len,
+	};
+	return true;
+}
+
+static int send_answer(struct sbus_message *request, const struct answer *answer)
+{
+	struct receiver *receiver;
+	int r = 0;
+
+	if (unlikely(atomic_exchange(&request->answered, true))) {
+		r = -EALREADY;
+		goto out;
+	}
+	if (unlikely(answer->len > UINT32_MAX)) {
+		atomic_store(&request->answered, false);
+		r = -EMSGSIZE;
+		goto out;
+	}
+	receiver = can_wait(request, answer);
+	if (likely(receiver && keep(receiver, request, answer)))
+		return 0;
+	r = send_now(request, answer);
+out:
+	if (answer->destroy)
+		answer->destroy((void *)answer->data);
+	return r;
+}
+
+SBUS_API int sbus_reply_raw(struct sbus_message *request, const void *data, size_t len)
+{
+	return send_answer(request, &(struct answer){
+		.content_type = SBUS_RAW, .data = data, .len = len });
+}
+
+SBUS_API int sbus_reply_json(struct sbus_message *request, const char *json, size_t len)
+{
+	return send_answer(request, &(struct answer){
+		.content_type = SBUS_JSON, .data = json, .len = len });
+}
+
+SBUS_API int sbus_reply_take(struct sbus_message *request, uint32_t content_type, const void *data,
+			     size_t len, void (*destroy)(void *data))
+{
+	return send_answer(request, &(struct answer){
+		.content_type = content_type, .data = data, .len = len, .stays = true,
+		.destroy = destroy });
+}
+
+int reply_text(struct sbus_message *request, uint32_t flags, int r, char *text, size_t len)
+{
+	if (r)
+		return r;
+	return send_answer(request, &(struct answer){
+		.flags = flags, .content_type = SBUS_JSON, .data = text, .len = len,
+		.stays = true, .destroy = free });
+}
+
+SBUS_API int sbus_reply_val(struct sbus_message *request, const yyjson_val *value)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	if (!value)
+		return sbus_reply_json(request, "null", 4);
+	r = json_val(value, &text, &len);
+	return reply_text(request, 0, r, text, len);
+}
+
+SBUS_API int sbus_reply_mut(struct sbus_message *request, const yyjson_mut_val *value)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	if (!value)
+		return sbus_reply_json(request, "null", 4);
+	r = json_mut(value, &text, &len);
+	return reply_text(request, 0, r, text, len);
+}
+
+static int reply_error(struct sbus_message *request, int64_t code, const yyjson_mut_val *data,
+		       const char *message)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r = json_error(code, message, data, &text, &len);
+
+	return reply_text(request, SYMPHONY_REPLY_ERROR, r, text, len);
+}
+
+SBUS_API int sbus_reply_error(struct sbus_message *request, int64_t code, const yyjson_mut_val *data,
+			      const char *format, ...)
+{
+	char *message;
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = vasprintf(&message, format, args);
+	va_end(args);
+	if (r < 0)
+		return -ENOMEM;
+	r = reply_error(request, code, data, message);
+	free(message);
+	return r;
+}
+
+SBUS_API int sbus_reply_errorv(struct sbus_message *request, const struct sbus_error *error)
+{
+	yyjson_mut_doc *data = error->data ? yyjson_doc_mut_copy(error->data, NULL) : NULL;
+	int r;
+
+	r = reply_error(request, error->code ? error->code : -error->error,
+			yyjson_mut_doc_get_root(data), sbus_error_message(error));
+	yyjson_mut_doc_free(data);
+	return r;
+}
+
+void reply_abandoned(struct sbus_message *request)
+{
+	static const char text[] =
+		"{\"code\":-32603,\"message\":\"the extension dropped the request without an answer\"}";
+
+	send_answer(request, &(struct answer){
+		.flags = SYMPHONY_REPLY_ERROR, .content_type = SBUS_JSON, .data = text,
+		.len = sizeof(text) - 1 });
+}
+
+void reply_failure(struct sbus_message *request, int err)
+{
+	if (atomic_load(&request->answered))
+		return;
+	sbus_reply_error(request, err == -EOPNOTSUPP ? SBUS_CODE_METHOD_NOT_FOUND : -err, NULL,
+			 "%s", err == -EOPNOTSUPP ? "this connection handles no requests" :
+			 error_text(err));
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Answering requests. */
+#ifndef LIBBUS_REPLY_H
+#define LIBBUS_REPLY_H
+
+#include "message.h"
+
+/* The last reference to a request goes, and nobody answered it. */
+void reply_abandoned(struct sbus_message *request);
+/* The handler failed with @err; if it did not answer, that is the answer. */
+void reply_failure(struct sbus_message *request, int err);
+/* Takes @text, which is freed, or reports that there is none (@r). */
+int reply_text(struct sbus_message *request, uint32_t flags, int r, char *text, size_t len);
+
+#endif /* LIBBUS_REPLY_H */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be given up: an asynchronous call, or a watch. */
+#ifndef LIBBUS_SLOT_H
+#define LIBBUS_SLOT_H
+
+#include "bus.h"
+
+enum slot_kind {
+	SLOT_CALL,
+	SLOT_WATCH,
+};
+
+/*
+ * enum slot_state - where a call is; a watch is SENT, then DONE
+ *
+ *	WAITING <-> SENDING -> SENT -> DONE
+ *	   |           |                ^
+ *	   '-> OVER <--'----------------'
+ */
+enum slot_state {
+	SLOT_WAITING,		/* here, for room: on its service's list */
+	SLOT_SENDING,		/* a thread is in SEND */
+	SLOT_SENT,		/* the kernel owes the outcome */
+	SLOT_OVER,		/* the outcome was made here: on the list of those */
+	SLOT_DONE,		/* its callback runs, or ran */
+};
+
+struct sbus_slot {
+	atomic_uint refs;	/* the user's, and one while not DONE */
+	atomic_uint user_refs;	/* the user's: they keep the connection */
+	enum slot_kind kind;
+	struct sbus *bus;
+
+	/* the connection's lock */
+	enum slot_state state;
+	bool cancelled;
+	struct list node;
+
+	union {
+		struct {
+			sbus_reply_fn fn;
+			struct service *service;
+			int status;		/* OVER */
+			uint64_t id;
+			struct symphony_call call;
+			void *body;		/* a copy, while it waits */
+		};
+		struct {
+			sbus_gone_fn gone;
+			struct watch *watch;
+		};
+	};
+	void *userdata;
+};
+
+/* A slot with one reference of the library's, and one of the user's if @user. */
+struct sbus_slot *slot_take_locked(struct sbus *bus, enum slot_kind kind, bool user);
+/* Drops one of the library's. */
+void slot_put(struct sbus_slot *slot);
+
+int async_cancel(struct sbus_slot *slot);
+int watch_cancel(struct sbus_slot *slot);
+
+#endif /* LIBBUS_SLOT_H */
