@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/* One extension in the Pit: its descriptor checked, its mutex, its methods. */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "completion.h"
+#include "error.h"
+#include "pit.h"
+
+static uint64_t method_hash(const char *name, size_t len)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+const struct symphony_method *member_method(const struct sbus_member *member, const char *name,
+					    size_t len)
+{
+	uint64_t hash = method_hash(name, len);
+	const struct method_slot *slot;
+
+	for (uint64_t i = hash;; i++) {
+		slot = &member->methods[i & member->methods_mask];
+		if (!slot->method)
+			return NULL;
+		if (slot->id == hash && !strncmp(slot->method->name, name, len) &&
+		    !slot->method->name[len])
+			return slot->method;
+	}
+}
+
+static int add_method(struct sbus_member *member, const struct symphony_method *method)
+{
+	size_t len = strlen(method->name);
+	uint64_t hash = method_hash(method->name, len), i = hash;
+
+	if (member_method(member, method->name, len))
+		return -EEXIST;
+	while (member->methods[i & member->methods_mask].method)
+		i++;
+	member->methods[i & member->methods_mask] =
+		(struct method_slot){ .id = hash, .method = method };
+	return 0;
+}
+
+static bool is_object(const char *text)
+{
+	yyjson_doc *doc = text ? yyjson_read(text, strlen(text), 0) : NULL;
+	bool object = !text || yyjson_is_obj(yyjson_doc_get_root(doc));
+
+	yyjson_doc_free(doc);
+	return object;
+}
+
+static int add_methods(struct sbus_member *member, struct sbus_error *error)
+{
+	const struct symphony_method *method;
+	size_t nr = 1, size = 4;
+
+	for (method = member->extension.methods; method && method->name; method++)
+		nr++;
+	while (size < 2 * nr)
+		size *= 2;
+	member->methods = calloc(size, sizeof(*member->methods));
+	if (!member->methods)
+		return sbus_error_set(error, -ENOMEM, "out of memory");
+	member->methods_mask = size - 1;
+	add_method(member, &describe_method);
+	for (method = member->extension.methods; method && method->name; method++) {
+		if (!method->fn)
+			return sbus_error_set(error, -EINVAL, "extension \"%s\": method \"%s\" has no function",
+					      member->id, method->name);
+		if (!is_object(method->params) || !is_object(method->result))
+			return sbus_error_set(error, -EINVAL, "extension \"%s\": a schema of method \"%s\" is not a JSON object",
+					      member->id, method->name);
+		if (add_method(member, method))
+			return sbus_error_set(error, -EINVAL, "extension \"%s\": method \"%s\" is there twice (\"describe\" is the host's)",
+					      member->id, method->name);
+	}
+	return 0;
+}
+
+static int check(const struct symphony_extension *extension, struct sbus_error *error)
+{
+	if (!extension)
+		return sbus_error_set(error, -EINVAL, "there is no descriptor");
+	if (extension->abi_version != SYMPHONY_EXTENSION_ABI)
+		return sbus_error_set(error, -EPROTONOSUPPORT, "the extension speaks version %u of the interface, this library version %u: build it again",
+				      extension->abi_version, SYMPHONY_EXTENSION_ABI);
+	if (extension->size < sizeof(*extension))
+		return sbus_error_set(error, -EINVAL, "the descriptor has %u bytes, %zu are needed: start it with SYMPHONY_EXTENSION_INIT",
+				      extension->size, sizeof(*extension));
+	if (!extension->name || !bus_name_valid(extension->name))
+		return sbus_error_set(error, -EINVAL, "\"%s\" cannot be the id of an extension: a letter a-z, then at most %d of a-z 0-9 _ . -",
+				      extension->name ? extension->name : "", SBUS_NAME_MAX - 1);
+	if (!extension->methods && !extension->call)
+		return sbus_error_set(error, -EINVAL, "extension \"%s\" has neither methods nor a call function",
+				      extension->name);
+	return 0;
+}
+
+int member_new(struct sbus_pit *pit, const struct symphony_extension *extension,
+	       struct sbus_member **ret, struct sbus_error *error)
+{
+	struct sbus_member *member;
+	int r;
+
+	r = check(extension, error);
+	if (r)
+		return r;
+	member = calloc(1, sizeof(*member));
+	if (!member)
+		return sbus_error_set(error, -ENOMEM, "out of memory");
+	member->pit = pit;
+	member->extension = *extension;
+	strcpy(member->id, extension->name);
+	pthread_mutex_init(&member->lock, NULL);
+	pthread_mutex_init(&member->owed_lock, NULL);
+	list_init(&member->ready);
+	list_init(&member->timers);
+	list_init(&member->owed);
+	r = add_methods(member, error);
+	if (r) {
+		member_free(member);
+		return r;
+	}
+	*ret = member;
+	return 0;
+}
+
+void member_free(struct sbus_member *member)
+{
+	free(member->methods);
+	yyjson_doc_free(member->config);
+	idmap_deinit(&member->watches);
+	pthread_mutex_destroy(&member->owed_lock);
+	pthread_mutex_destroy(&member->lock);
+	if (member->library)
+		dlclose(member->library);
+	free(member);
+}
+
+static void drop_timers_locked(struct sbus_member *member)
+{
+	while (!list_empty(&member->timers))
+		sbus_timer_free(container_of(member->timers.next, struct sbus_timer, node));
+}
+
+int member_start(struct sbus_member *member, struct sbus_error *error)
+{
+	int r = 0;
+
+	member_enter(member);
+	member->self = NULL;
+	if (member->extension.init)
+		r = member->extension.init(member, yyjson_doc_get_root(member->config),
+					   &member->self, error);
+	member->started = r >= 0;
+	if (r < 0) {
+		drop_timers_locked(member);
+		idmap_deinit(&member->watches);
+		if (error && !error->error)
+			sbus_error_set(error, r, "extension \"%s\" did not start: %s", member->id,
+				       error_text(r));
+		error_extension(error, member->id);
+	}
+	member_leave(member);
+	return r < 0 ? r : 0;
+}
+
+void member_stop(struct sbus_member *member)
+{
+	member_enter(member);
+	member->started = false;
+	member_leave(member);
+	completion_cancel_all(member, 0, -ESHUTDOWN);
+	member_enter(member);
+	if (member->extension.fini)
+		member->extension.fini(member->self);
+	member->self = NULL;
+	drop_timers_locked(member);
+	idmap_deinit(&member->watches);
+	member_leave(member);
+}
+
+SBUS_API const char *sbus_member_id(const struct sbus_member *member)
+{
+	return member->id;
+}
+
+SBUS_API void *sbus_member_self(const struct sbus_member *member)
+{
+	return member->self;
+}
+
+SBUS_API void sbus_member_lock(struct sbus_member *member)
+{
+	member_enter(member);
+}
+
+SBUS_API void sbus_member_unlock(struct sbus_member *member)
+{
+	member_leave(member);
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/* The Pit: its members, from being added to being stopped. */
+#include "pit.h"
+
+#include <stdlib.h>
+
+#include "error.h"
+
+/* SYMPHONY_EXTENSION() in files of this library; absent when there are none. */
+extern const struct symphony_extension *const __start_symphony_extensions[]
+	__attribute__((weak, visibility("hidden")));
+extern const struct symphony_extension *const __stop_symphony_extensions[]
+	__attribute__((weak, visibility("hidden")));
+
+SBUS_API int sbus_pit_new(struct sbus_pit **ret)
+{
+	struct sbus_pit *pit = calloc(1, sizeof(*pit));
+
+	if (!pit)
+		return -ENOMEM;
+	pit->users = 1;
+	pit->refs = 1;
+	pit->last = &pit->first;
+	pthread_mutex_init(&pit->lock, NULL);
+	clock_init(&pit->clock);
+	*ret = pit;
+	return 0;
+}
+
+SBUS_API struct sbus_pit *sbus_pit_ref(struct sbus_pit *pit)
+{
+	if (pit)
+		atomic_fetch_add(&pit->users, 1);
+	return pit;
+}
+
+SBUS_API struct sbus_pit *sbus_pit_unref(struct sbus_pit *pit)
+{
+	if (!pit || atomic_fetch_sub(&pit->users, 1) != 1)
+		return NULL;
+	sbus_pit_stop(pit);
+	pit_put(pit);
+	return NULL;
+}
+
+void pit_put(struct sbus_pit *pit)
+{
+	struct sbus_member *member;
+
+	if (atomic_fetch_sub_explicit(&pit->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	while ((member = pit->first)) {
+		pit->first = member->next;
+		member_free(member);
+	}
+	clock_deinit(&pit->clock);
+	pthread_mutex_destroy(&pit->lock);
+	free(pit);
+}
+
+static int copy_config(struct sbus_member *member, const yyjson_val *config)
+{
+	yyjson_mut_doc *doc;
+
+	if (!config)
+		return 0;
+	doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, (yyjson_val *)config));
+	member->config = yyjson_mut_doc_imut_copy(doc, NULL);
+	yyjson_mut_doc_free(doc);
+	return member->config ? 0 : -ENOMEM;
+}
+
+SBUS_API int sbus_pit_add(struct sbus_pit *pit, const struct symphony_extension *extension,
+			  const yyjson_val *config, struct sbus_error *error)
+{
+	struct sbus_member *member;
+	int r;
+
+	if (pit->started)
+		return sbus_error_set(error, -EBUSY, "the Pit is started: add members before that");
+	r = member_new(pit, extension, &member, error);
+	if (r)
+		return r;
+	if (sbus_pit_lookup(pit, member->id))
+		r = sbus_error_set(error, -EEXIST, "there is a member \"%s\" already", member->id);
+	else if (copy_config(member, config))
+		r = sbus_error_set(error, -ENOMEM, "out of memory");
+	if (r) {
+		member_free(member);
+		return r;
+	}
+	*pit->last = member;
+	pit->last = &member->next;
+	return 0;
+}
+
+SBUS_API int sbus_pit_add_builtin(struct sbus_pit *pit, const yyjson_val *config,
+				  struct sbus_error *error)
+{
+	const struct symphony_extension *const *at;
+	int r = 0;
+
+	for (at = __start_symphony_extensions; at < __stop_symphony_extensions && !r; at++)
+		r = sbus_pit_add(pit, *at, yyjson_obj_get((yyjson_val *)config, (*at)->name),
+				 error);
+	return r;
+}
+
+SBUS_API struct sbus_member *sbus_pit_lookup(struct sbus_pit *pit, const char *id)
+{
+	struct sbus_member *member;
+
+	for (member = pit->first; member; member = member->next)
+		if (!strcmp(member->id, id))
+			return member;
+	return NULL;
+}
+
+SBUS_API struct sbus_member *sbus_pit_next(struct sbus_pit *pit, struct sbus_member *member)
+{
+	return member ? member->next : pit->first;
+}
+
+/* Stops the members before @end, the last one first. */
+static void stop_before(struct sbus_pit *pit, struct sbus_member *end)
+{
+	struct sbus_member *member, *last;
+
+	while (end != pit->first) {
+		last = NULL;
+		for (member = pit->first; member != end; member = member->next)
+			last = member;
+		member_stop(last);
+		end = last;
+	}
+}
+
+SBUS_API int sbus_pit_start(struct sbus_pit *pit, struct sbus *bus, struct sbus_error *error)
+{
+	struct sbus_member *member;
+	int r;
+
+	if (pit->started)
+		return sbus_error_set(error, -EALREADY, "the Pit is started already");
+	pit->bus = sbus_ref(bus);
+	for (member = pit->first; member; member = member->next) {
+		r = member_start(member, error);
+		if (r)
+			goto err_stop;
+	}
+	pit->started = true;
+	return 0;
+
+err_stop:
+	stop_before(pit, member);
+	callers_forget(pit);
+	clock_stop(&pit->clock);
+	pit->bus = sbus_unref(pit->bus);
+	return r;
+}
+
+SBUS_API void sbus_pit_stop(struct sbus_pit *pit)
+{
+	struct sbus *bus;
+
+	if (!pit->started)
+		return;
+	if (pit->has_server) {
+		sbus_stop(pit->served);
+		pthread_join(pit->server, NULL);
+		pit->has_server = false;
+		pit_serve_end(pit);
+	}
+	stop_before(pit, NULL);
+	callers_forget(pit);
+	clock_stop(&pit->clock);
+	pthread_mutex_lock(&pit->lock);
+	bus = pit->bus;
+	pit->bus = NULL;
+	pthread_mutex_unlock(&pit->lock);
+	sbus_unref(bus);
+	pit->started = false;
+}

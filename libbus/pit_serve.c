@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/* The Pit's members, for other processes. */
+#include <signal.h>
+
+#include "error.h"
+#include "invocation.h"
+#include "pit.h"
+#include "service.h"
+
+static struct sbus_member *called(struct sbus_pit *pit, uint64_t handle)
+{
+	struct sbus_member *member;
+
+	for (member = pit->first; member; member = member->next)
+		if (member->handle == handle)
+			return member;
+	return NULL;
+}
+
+static int handle(struct sbus_message *request, void *userdata)
+{
+	const struct symphony_msg *msg = request->msg;
+	struct sbus_member *member = called(userdata, msg->handle);
+	struct sbus_error error = SBUS_ERROR_INIT;
+	struct invocation call;
+	yyjson_val *message;
+	int r;
+
+	if (unlikely(!member))
+		return sbus_reply_error(request, SBUS_CODE_INTERNAL, NULL,
+					"the extension that was called is not served here any more");
+	r = sbus_message_json(request, &message, &error);
+	if (unlikely(r)) {
+		sbus_reply_error(request, r == -EBADMSG ? SBUS_CODE_PARSE : SBUS_CODE_INVALID_REQUEST,
+				 NULL, "\"%s\" takes JSON: %s", member->id,
+				 sbus_error_message(&error));
+		sbus_error_clear(&error);
+		return 0;
+	}
+	invocation_init(&call, member);
+	call.inv.sender = msg->sender;
+	call.inv.pid = msg->pid;
+	call.inv.uid = msg->uid;
+	call.inv.gid = msg->gid;
+	call.inv.deadline = msg->deadline;
+	call.inv.id = msg->id;
+	call.sink = (struct sink){ .request = request };
+	r = invocation_call(&call, message);
+	if (unlikely(call.completion != NULL))
+		completion_put(call.completion);
+	return r < 0 ? r : 0;
+}
+
+static int claim(struct sbus *bus, struct sbus_member *member, struct sbus_error *error)
+{
+	int r = sbus_claim(bus, member->id, error);
+
+	if (r)
+		return r;
+	bus_lock(bus);
+	member->handle = service_find_locked(bus, member->id)->handle;
+	bus_unlock(bus);
+	return 0;
+}
+
+static void set_served(struct sbus_pit *pit, struct sbus *bus)
+{
+	pthread_mutex_lock(&pit->lock);
+	pit->served = bus;
+	pthread_mutex_unlock(&pit->lock);
+}
+
+int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, struct sbus_error *error)
+{
+	struct sbus_member *member;
+	int r = 0;
+
+	if (!pit->started)
+		return sbus_error_set(error, -EINVAL, "the Pit is not started: start it, then serve");
+	if (pit->served)
+		return sbus_error_set(error, -EBUSY, "the Pit serves bus \"%s\" already",
+				      sbus_name(pit->served));
+	sbus_set_handler(bus, handle, pit);
+	set_served(pit, sbus_ref(bus));
+	for (member = pit->first; member && !r; member = member->next)
+		r = claim(bus, member, error);
+	if (r)
+		pit_serve_end(pit);
+	return r;
+}
+
+void pit_serve_end(struct sbus_pit *pit)
+{
+	struct sbus *bus = pit->served;
+	struct sbus_member *member;
+
+	for (member = pit->first; member; member = member->next) {
+		if (member->handle)
+			sbus_unclaim(bus, member->id);
+		member->handle = 0;
+	}
+	set_served(pit, NULL);
+	sbus_set_handler(bus, NULL, NULL);
+	sbus_unref(bus);
+}
+
+static void *server_main(void *arg)
+{
+	struct sbus_pit *pit = arg;
+	struct sbus_serve_params params = {
+		.size = sizeof(params),
+		.threads = pit->threads,
+	};
+
+	sbus_serve(pit->served, &params, NULL);
+	return NULL;
+}
+
+SBUS_API int sbus_pit_serve(struct sbus_pit *pit, struct sbus *bus, unsigned int threads,
+			    struct sbus_error *error)
+{
+	sigset_t all, old;
+	int r;
+
+	r = pit_serve_begin(pit, bus, error);
+	if (r)
+		return r;
+	pit->threads = threads;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(&pit->server, NULL, server_main, pit);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r) {
+		pit_serve_end(pit);
+		return sbus_error_set(error, r, "no thread to serve the Pit with: %s",
+				      error_text(r));
+	}
+	pit->has_server = true;
+	return 0;
+}
