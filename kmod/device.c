@@ -364,6 +364,8 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	struct symp_endpoint *ep;
 
+	if (cmd < SYMPHONY_IOC_QUERY || cmd > SYMPHONY_IOC_RELEASE)
+		return -ENOTTY;
 	if (cmd == SYMPHONY_IOC_QUERY)
 		return do_query(uarg);
 	if (cmd == SYMPHONY_IOC_JOIN)

@@ -47,6 +47,7 @@ struct symp_owner;
  * @busy: lanes that have something queued; the first one's turn
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @room_waiters: threads that wait for room in the pool, FIFO
+ * @grants: how often they were looked through
  * @nr_calls: calls of this endpoint whose outcome was not fetched
  * @last: where this endpoint sent last, and its lane there
  * @load: requests queued or received, not answered
@@ -82,6 +83,7 @@ struct symp_endpoint {
 	struct list_head busy;
 	struct list_head receivers;
 	struct list_head room_waiters;
+	u64 grants;
 	u32 nr_calls;
 	struct {
 		u64 id;

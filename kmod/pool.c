@@ -78,17 +78,15 @@ static void set_before(struct symp_pool *pool, u32 i, u32 len)
 		pool->slices[i + len].before = len;
 }
 
-/* A free slice of at least @len granules, from the smallest class that has one. */
+/*
+ * A free slice of at least @len granules, from the smallest class that has one.
+ * @len is the lower end of its class, so every slice in there is large enough.
+ */
 static u32 find_free(struct symp_pool *pool, u32 len)
 {
 	u32 fl, sl, map;
 
-	/* Round up to the next class, all of whose slices are large enough. */
-	if (len >= SYMP_SL)
-		len += (1U << (fls(len) - 1 - SYMP_SL_BITS)) - 1;
 	class_of(len, &fl, &sl);
-	if (fl >= SYMP_FL)
-		return SYMP_NIL;
 	map = pool->sl[fl] & (~0U << sl);
 	if (!map) {
 		map = fl + 1 < SYMP_FL ? pool->fl & (~0U << (fl + 1)) : 0;

@@ -3,6 +3,8 @@
 #ifndef SYMP_POOL_H
 #define SYMP_POOL_H
 
+#include <linux/bitops.h>
+#include <linux/math.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
@@ -122,10 +124,17 @@ static inline int symp_pool_fill(struct symp_pool *pool, u32 offset,
 			       u64_to_user_ptr(address), len) ? -EFAULT : 0;
 }
 
-/* Granules of a message with a body of @len bytes; @len can be anything. */
+/*
+ * Granules of a message with a body of @len bytes, which can be anything. Sizes
+ * are rounded up to the lower end of a class of the allocator, by less than an
+ * eighth, so that what was freed is found again for the same size.
+ */
 static inline u32 symp_pool_granules(u32 len)
 {
-	return 1 + len / SYMPHONY_POOL_ALIGN + !!(len % SYMPHONY_POOL_ALIGN);
+	u32 nr = 1 + len / SYMPHONY_POOL_ALIGN + !!(len % SYMPHONY_POOL_ALIGN);
+
+	return nr < SYMP_SL ? nr :
+		round_up(nr, 1U << (fls(nr) - 1 - SYMP_SL_BITS));
 }
 
 #endif

@@ -185,15 +185,23 @@ static void room_waiter_done(struct room_waiter *w, u32 offset)
 	symp_wake(task, false);
 }
 
-/* FIFO; who is held back by its own lane alone does not hold back others. */
+/*
+ * FIFO; who is held back by its own lane holds back those behind it on that
+ * lane, but not others.
+ */
 static void room_grant(struct symp_endpoint *ep)
 {
 	struct room_waiter *w, *next;
 	u32 offset;
 
+	ep->grants++;
 	list_for_each_entry_safe(w, next, &ep->room_waiters, node) {
-		if (!lane_allows(ep, w->lane, w->granules))
+		if (w->lane->held_back == ep->grants)
 			continue;
+		if (!lane_allows(ep, w->lane, w->granules)) {
+			w->lane->held_back = ep->grants;
+			continue;
+		}
 		offset = room_take(ep, w->lane, w->granules);
 		if (offset == SYMPHONY_NO_OFFSET)
 			break;

@@ -42,6 +42,7 @@ struct symp_item {
  * @busy: on the endpoint's list while @queue is not empty
  * @granules: room held in the pool
  * @slices: messages held in the pool
+ * @held_back: when room was granted last in vain: the endpoint's @grants then
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
@@ -56,6 +57,7 @@ struct symp_lane {
 	struct list_head busy;
 	u32 granules;
 	u32 slices;
+	u64 held_back;
 	struct symp_identity sender;
 	struct symp_identity receiver;
 };

@@ -162,7 +162,7 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	if (err || !next)
 		spin_unlock(&ep->lock);
 	else
-		err = symp_queue_receive_locked(ep, next);
+		err = max(symp_queue_receive_locked(ep, next), 0);
 	if (attached)
 		symp_call_put(call);
 	symp_call_put(call);

@@ -228,7 +228,8 @@ struct symphony_service {
  * @method: for routing and the receiver; the kernel gives it no meaning
  * @key: likewise
  * @body: address of the body
- * @body_len: its length; at most half the receiver's pool, with the header
+ * @body_len: its length; at most half the receiver's pool, with the header and
+ *	rounded up by less than an eighth
  * @content_type: enum symphony_content
  * @reply_max: bytes of body for which room is set aside in the caller's own
  *	pool; 0 for SYMPHONY_REPLY_DEFAULT. A larger reply takes free room of
