@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* The module stays while anybody has it open. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <kselftest_harness.h>
+
+#include "device.h"
+
+FIXTURE(module)
+{
+	struct ep ep;
+};
+
+FIXTURE_SETUP(module)
+{
+	dev_begin();
+	self->ep.fd = -1;
+	if (access("/sys/module/symphony/refcnt", R_OK))
+		SKIP(return, "symphony is not a module here");
+	if (geteuid())
+		SKIP(return, "needs root");
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	ep_close(&self->ep);
+}
+
+static long refcount(void)
+{
+	FILE *file = fopen("/sys/module/symphony/refcnt", "re");
+	long refs = -1;
+
+	if (!file)
+		return -errno;
+	if (fscanf(file, "%ld", &refs) != 1)
+		refs = -EIO;
+	fclose(file);
+	return refs;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "symphony", O_NONBLOCK) ? -errno : 0;
+}
+
+TEST_F(module, stays_while_the_device_is_open)
+{
+	int fd = dev_open();
+
+	ASSERT_GE(fd, 0);
+	EXPECT_GT(refcount(), 0);
+	EXPECT_EQ(-EWOULDBLOCK, unload());
+	close(fd);
+}
+
+TEST_F(module, stays_while_there_is_an_endpoint)
+{
+	ASSERT_EQ(0, ep_join(&self->ep, 0));
+	EXPECT_EQ(-EWOULDBLOCK, unload());
+}
+
+TEST_F(module, stays_while_a_pool_is_mapped)
+{
+	ASSERT_EQ(0, ep_join(&self->ep, 0));
+	close(self->ep.fd);
+	self->ep.fd = -1;
+	EXPECT_GT(refcount(), 0);
+	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(0, self->ep.pool[0]);
+}
+
+TEST_F(module, stays_while_a_dead_endpoints_file_is_held)
+{
+	struct kid kid;
+	__s64 fd;
+
+	if (!kid_fork(&kid)) {
+		if (ep_join(&self->ep, 0))
+			_exit(2);
+		kid_pass(&kid, self->ep.fd);
+		for (;;)
+			pause();
+	}
+	fd = kid_take(&kid);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(128 + SIGKILL, kid_kill(&kid, SIGKILL));
+	EXPECT_EQ(-EWOULDBLOCK, unload());
+	close(fd);
+}
+
+TEST_F(module, is_let_go_by_the_last)
+{
+	long before = refcount();
+
+	for (int i = 0; i < 20; i++) {
+		struct kid kid;
+
+		if (!kid_fork(&kid)) {
+			struct duo duo;
+			int why;
+
+			if (duo_join(&duo, MIB, MIB))
+				_exit(2);
+			duo_flood(&duo, 100, 100, &why);
+			ep_watch(&duo.client, duo.server.id, 0, 0);
+			_exit(0);
+		}
+		EXPECT_EQ(0, kid_reap(&kid));
+	}
+	for (int i = 0; i < 100 && refcount() > before; i++)
+		dev_nap(20);
+	EXPECT_EQ(before, refcount());
+}
+
+TEST_HARNESS_MAIN
