@@ -72,7 +72,8 @@ guest-check:
 # --- installing --------------------------------------------------------------
 
 install: $(INSTALL_TARGETS)	## install what "make" built (PREFIX=/usr/local, DESTDIR=)
-	env -u MAKEFLAGS $(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install
+	env -u MAKEFLAGS $(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) \
+		CONFIG_MODULE_SIG_ALL= modules_install
 	$(if $(DESTDIR),,depmod -a $(krelease))
 	install -Dm644 kmod/60-symphony.rules $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
 	install -Dm644 kmod/include/uapi/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h
