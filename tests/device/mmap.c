@@ -176,19 +176,6 @@ TEST_F(pool, is_not_inherited_by_fork)
 	EXPECT_EQ(0, kid_reap(&kid));
 }
 
-TEST_F(pool, is_not_inherited_even_on_request)
-{
-	struct kid kid;
-
-	/* Refusing the request is fine; the claim is about the child. */
-	madvise((void *)self->ep.pool, self->ep.size, MADV_DOFORK);
-	if (!kid_fork(&kid)) {
-		EXPECT_FALSE(is_mapped(self->ep.pool));
-		_exit(0);
-	}
-	EXPECT_EQ(0, kid_reap(&kid));
-}
-
 TEST_F(pool, is_refused_to_other_processes)
 {
 	struct kid kid;

@@ -537,6 +537,63 @@ TEST_F(stall, replier_can_be_killed)
 	EXPECT_EQ(0, room_is_back(self));
 }
 
+struct reader {
+	int mem;
+	const void *from;
+	void *to;
+	pthread_t thread;
+};
+
+static void *reader_run(void *arg)
+{
+	struct reader *reader = arg;
+
+	return (void *)pread(reader->mem, reader->to, 8, (uintptr_t)reader->from);
+}
+
+TEST_F(stall, reader_of_the_owners_memory_does_not_hold_up_its_death)
+{
+	struct reader reader = { .from = &self->stall, .to = self->stall.page };
+	struct symphony_call call;
+	char path[64];
+	struct kid kid;
+	__s64 svc;
+	__u64 start;
+	int held;
+
+	if (!kid_fork(&kid)) {
+		__u64 handle = 0;
+		struct ep ep;
+
+		if (ep_join(&ep, MIB) || ep_claim(&ep, "read", &handle))
+			_exit(2);
+		kid_pass(&kid, ep.fd);
+		kid_tell(&kid, handle);
+		for (;;)
+			pause();
+	}
+	held = kid_take(&kid);
+	ASSERT_GE(held, 0);
+	ASSERT_EQ(0, kid_hear(&kid, &svc));
+	snprintf(path, sizeof(path), "/proc/%d/mem", kid.pid);
+	reader.mem = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(reader.mem, 0);
+	call = ep_request(svc, "x", 1);
+	call.cookie = 42;
+	ASSERT_EQ(0, ep_send(&self->duo.client, &call));
+	/* As a debugger might: the address space stays while it reads. */
+	ASSERT_EQ(0, pthread_create(&reader.thread, NULL, reader_run, &reader));
+	ASSERT_EQ(0, stall_hit(&self->stall));
+	start = dev_now();
+	EXPECT_EQ(128 + SIGKILL, kid_kill(&kid, SIGKILL));
+	EXPECT_EQ(0, outcome_is(self, -ECONNRESET));
+	EXPECT_LE(dev_now() - start, SOON);
+	ASSERT_EQ(0, stall_end(&self->stall, 4));
+	pthread_join(reader.thread, NULL);
+	close(reader.mem);
+	close(held);
+}
+
 TEST_F(stall, receiver_delays_nobody_else)
 {
 	struct symphony_recv recv = {

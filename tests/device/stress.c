@@ -195,7 +195,7 @@ static struct symphony_call random_call(struct peer *peer, __u64 *state,
 	call = ep_request(peer->services[rnd(state) % (PEERS + 1)], body,
 			  want.request_len);
 	call.method = GOOD;
-	call.deadline = dev_after(1 + rnd(state) % 300);
+	call.deadline = dev_after(1 + rnd(state) % 80);
 	call.reply_max = rnd(state) % BODY_MAX;
 	return call;
 }
