@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/* Messages as they travel: JSON text, or raw bytes. */
+#include "body.h"
+#include "convert.h"
+
+#include <stdlib.h>
+#include <symphony/bus.h>
+
+/* A buffer that grew beyond this is given back after use. */
+#define BUFFER_KEEP (256 << 10)
+
+/*
+ * yyjson writes into one block of memory, which it gets here: the buffer's own,
+ * grown as needed. The text is then in the buffer without a copy.
+ */
+static void *buffer_realloc(void *ctx, void *old, size_t old_size, size_t size)
+{
+	struct buffer *buffer = ctx;
+	char *data;
+
+	if (size > buffer->room) {
+		data = realloc(buffer->data, size);
+		if (!data)
+			return NULL;
+		buffer->data = data;
+		buffer->room = size;
+	}
+	return buffer->data;
+}
+
+static void *buffer_malloc(void *ctx, size_t size)
+{
+	return buffer_realloc(ctx, NULL, 0, size);
+}
+
+static void buffer_keep(void *ctx, void *data)
+{
+}
+
+static int encode_json(struct body *body, PyObject *message,
+		       struct buffer *buffer)
+{
+	const yyjson_alc alc = {
+		.malloc = buffer_malloc,
+		.realloc = buffer_realloc,
+		.free = buffer_keep,
+		.ctx = buffer,
+	};
+	struct convert c;
+	yyjson_val *root;
+
+	root = convert_from_py(&c, message);
+	if (!root)
+		return -1;
+	body->content = SBUS_JSON;
+	body->method = sbus_method_id(yyjson_get_str(yyjson_obj_get(root, "method")));
+	if (buffer->room > BUFFER_KEEP)
+		buffer_free(buffer);
+	body->data = yyjson_val_write_opts(root, YYJSON_WRITE_NOFLAG, &alc,
+					   &body->len, NULL);
+	convert_drop(&c);
+	if (!body->data) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	return 0;
+}
+
+int body_encode(struct body *body, PyObject *message, struct buffer *buffer)
+{
+	body->view.obj = NULL;
+	if (!PyObject_CheckBuffer(message))
+		return encode_json(body, message, buffer);
+	if (PyObject_GetBuffer(message, &body->view, PyBUF_SIMPLE) < 0)
+		return -1;
+	body->data = body->view.buf;
+	body->len = body->view.len;
+	body->content = SBUS_RAW;
+	body->method = 0;
+	return 0;
+}
+
+void body_drop(struct body *body)
+{
+	if (body->view.obj)
+		PyBuffer_Release(&body->view);
+}
+
+PyObject *body_decode(uint32_t content, const void *data, size_t len)
+{
+	yyjson_read_err err;
+	yyjson_doc *doc;
+	PyObject *object;
+
+	if (content != SBUS_JSON)
+		return PyBytes_FromStringAndSize(data, len);
+	doc = yyjson_read_opts((char *)data, len, YYJSON_READ_BIGNUM_AS_RAW,
+			       NULL, &err);
+	if (!doc) {
+		if (err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+			return PyErr_NoMemory();
+		return PyErr_Format(PyExc_ValueError,
+				    "not JSON: %s at byte %zu", err.msg,
+				    err.pos);
+	}
+	object = convert_to_py(yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	return object;
+}
+
+void buffer_free(struct buffer *buffer)
+{
+	free(buffer->data);
+	buffer->data = NULL;
+	buffer->room = 0;
+}

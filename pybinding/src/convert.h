@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Python objects to JSON values and back, without text in between. */
+#ifndef SYMPHONY_PY_CONVERT_H
+#define SYMPHONY_PY_CONVERT_H
+
+#include <Python.h>
+#include <yyjson.h>
+
+/* Containers inside containers, on the way in and on the way out. */
+#define CONVERT_DEPTH_MAX 512
+
+/* Values that fit without the heap: a message of a few dozen members. */
+#define CONVERT_INLINE 96
+
+/*
+ * An immutable yyjson tree under construction. Strings are borrowed from the
+ * Python objects they came from: the tree is good for as long as those are
+ * alive and the GIL is held.
+ */
+struct convert {
+	yyjson_val *vals;
+	size_t len;
+	size_t room;
+	PyObject *owned;	/* list of temporary str objects, or NULL */
+	yyjson_val fixed[CONVERT_INLINE];
+};
+
+/* The tree's root, valid until convert_drop(); NULL with an exception set. */
+yyjson_val *convert_from_py(struct convert *c, PyObject *object);
+void convert_drop(struct convert *c);
+
+PyObject *convert_to_py(yyjson_val *val);
+PyObject *convert_mut_to_py(yyjson_mut_val *val);
+
+#endif
