@@ -1,0 +1,655 @@
+// SPDX-License-Identifier: MIT
+/* A connection as Python sees it: the Pit, and an endpoint for all the others. */
+#include "bus.h"
+#include "convert.h"
+#include "errors.h"
+#include "pit.h"
+#include "remote.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <structmember.h>
+
+static const char *text_or_null(PyObject *object)
+{
+	return object == Py_None ? NULL : PyUnicode_AsUTF8(object);
+}
+
+static int open_endpoint(struct bus *bus, struct sbus **endpoint,
+			 struct sbus_error *error)
+{
+	struct sbus_params params = {
+		.size = sizeof(params),
+		.flags = SBUS_OPEN_CREATE,
+		.bus = text_or_null(bus->name),
+		.device = text_or_null(bus->device),
+		.pool_size = bus->pool_size,
+	};
+
+	return sbus_open(endpoint, &params, error);
+}
+
+static int fail(struct bus *bus, struct sbus_error *error)
+{
+	errors_raise(bus->st, error);
+	sbus_error_clear(error);
+	return -1;
+}
+
+static int not_open(struct bus *bus, const char *extension)
+{
+	errors_raise_text(bus->st, -ESHUTDOWN, extension, "the bus is closed");
+	return -1;
+}
+
+int bus_connect(struct bus *bus, const char *extension)
+{
+	struct sbus_error error = SBUS_ERROR_INIT;
+	PyObject *text;
+	int r;
+
+	if (bus->client)
+		return 0;
+	if (bus->closed)
+		return not_open(bus, extension);
+	r = open_endpoint(bus, &bus->client, &error);
+	if (r == -ENODEV && bus->with_pit && extension) {
+		text = PyUnicode_FromFormat("'%s' is not in the Pit, and no other process can be called: %s",
+					    extension, sbus_error_message(&error));
+		sbus_error_clear(&error);
+		if (text)
+			errors_raise_text(bus->st, r, extension,
+					  PyUnicode_AsUTF8(text));
+		Py_XDECREF(text);
+		return -1;
+	}
+	if (r < 0)
+		return fail(bus, &error);
+	bus->outcomes.fd = sbus_get_fd(bus->client);
+	return 0;
+}
+
+/* --- outcomes ----------------------------------------------------------- */
+
+/* libsymphony wants to be processed at a time, whatever the descriptor says. */
+static int arm(struct bus *bus, PyObject *loop)
+{
+	uint64_t when = sbus_get_timeout(bus->client);
+	PyObject *on_timer, *handle;
+	uint64_t now;
+
+	if (when == UINT64_MAX || (bus->timer && bus->timer <= when))
+		return 0;
+	on_timer = PyObject_GetAttrString((PyObject *)bus, "_on_timer");
+	if (!on_timer)
+		return -1;
+	now = sbus_now();
+	handle = PyObject_CallMethod(loop, "call_later", "dO",
+				     when > now ? (when - now) * 1e-9 : 0.0,
+				     on_timer);
+	Py_DECREF(on_timer);
+	if (!handle)
+		return -1;
+	Py_DECREF(handle);
+	bus->timer = when ? when : 1;
+	return 0;
+}
+
+static int watch(struct bus *bus, struct source *source, PyObject *loop,
+		 const char *method)
+{
+	PyObject *callback;
+	int r;
+
+	if (source->loop == loop || source->fd < 0)
+		return 0;
+	callback = PyObject_GetAttrString((PyObject *)bus, method);
+	if (!callback)
+		return -1;
+	r = source_attach(source, bus->st, loop, callback);
+	Py_DECREF(callback);
+	return r;
+}
+
+int bus_attach(struct bus *bus, PyObject *loop)
+{
+	if (watch(bus, &bus->outcomes, loop, "_on_readable") < 0 ||
+	    watch(bus, &bus->late, loop, "_on_late") < 0)
+		return -1;
+	return bus->client ? arm(bus, loop) : 0;
+}
+
+static PyObject *wake_finished(struct bus *bus, PyObject *here)
+{
+	struct call_list list = bus->finished;
+	int r;
+
+	if (!list.first)
+		Py_RETURN_NONE;
+	call_list_init(&bus->finished);
+	r = call_list_wake(&list, here);
+	if (r < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *process(struct bus *bus)
+{
+	struct sbus_error error = SBUS_ERROR_INIT;
+	PyObject *loop, *r = NULL;
+	int err;
+
+	if (!bus->client)
+		Py_RETURN_NONE;
+	err = sbus_process(bus->client);
+	loop = state_running_loop(bus->st);
+	if (err < 0 && err != -EBUSY) {
+		/* The descriptor stays readable: nobody may look at it again. */
+		source_detach(&bus->outcomes, bus->st);
+		sbus_error_set(&error, err, "receiving failed: %s", strerror(-err));
+		fail(bus, &error);
+	} else if (!loop || arm(bus, loop) == 0) {
+		r = wake_finished(bus, loop);
+	}
+	Py_XDECREF(loop);
+	return r;
+}
+
+static PyObject *bus_on_readable(PyObject *self, PyObject *none)
+{
+	return process((struct bus *)self);
+}
+
+static PyObject *bus_on_timer(PyObject *self, PyObject *none)
+{
+	struct bus *bus = (struct bus *)self;
+
+	bus->timer = 0;
+	return process(bus);
+}
+
+static PyObject *bus_on_late(PyObject *self, PyObject *none)
+{
+	struct bus *bus = (struct bus *)self;
+	PyObject *loop, *r;
+
+	if (bus->late.fd < 0)
+		Py_RETURN_NONE;
+	inbox_drain(&bus->inbox, &bus->finished);
+	loop = state_running_loop(bus->st);
+	r = wake_finished(bus, loop);
+	Py_XDECREF(loop);
+	return r;
+}
+
+/* --- opening and closing ------------------------------------------------ */
+
+static int make_pit(struct bus *bus, struct sbus_pit **out,
+		    struct sbus_error *error)
+{
+	sbus_cleanup_pit struct sbus_pit *pit = NULL;
+	yyjson_val *config = NULL;
+	PyObject *plugins = NULL;
+	struct convert c;
+	int r;
+
+	if (bus->config != Py_None) {
+		config = convert_from_py(&c, bus->config);
+		if (!config)
+			return -EINVAL;
+	}
+	r = sbus_pit_new(&pit);
+	if (r == 0)
+		r = sbus_pit_add_builtin(pit, config, error);
+	if (r == 0) {
+		plugins = PySequence_Fast(bus->plugins, "plugins is a sequence of paths");
+		r = plugins ? 0 : -EINVAL;
+	}
+	for (Py_ssize_t i = 0; r == 0 && i < PySequence_Fast_GET_SIZE(plugins); i++) {
+		const char *path = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(plugins, i));
+
+		r = path ? sbus_pit_load(pit, path, NULL, error) : -EINVAL;
+	}
+	Py_XDECREF(plugins);
+	if (config)
+		convert_drop(&c);
+	if (r < 0)
+		return r;
+	Py_BEGIN_ALLOW_THREADS
+	r = sbus_pit_start(pit, NULL, error);
+	Py_END_ALLOW_THREADS
+	if (r < 0)
+		return r;
+	*out = pit;
+	pit = NULL;
+	return 0;
+}
+
+static int initialize(struct bus *bus)
+{
+	struct sbus_error error = SBUS_ERROR_INIT;
+	int r;
+
+	if (bus->closed)
+		return not_open(bus, NULL);
+	if (bus->ready)
+		return 0;
+	if (bus_connect(bus, NULL) < 0) {
+		/* Without the device the Pit works. */
+		PyObject *raised = PyErr_GetRaisedException();
+		PyObject *number = PyObject_GetAttrString(raised, "errno");
+		bool absent = number && PyLong_Check(number) &&
+			      PyLong_AsLong(number) == ENODEV;
+
+		Py_XDECREF(number);
+		if (!bus->with_pit || !absent) {
+			PyErr_SetRaisedException(raised);
+			return -1;
+		}
+		Py_DECREF(raised);
+	}
+	if (bus->with_pit && !bus->pit) {
+		if (bus->inbox.fd < 0 && inbox_init(&bus->inbox) < 0)
+			return -1;
+		bus->late.fd = bus->inbox.fd;
+		r = make_pit(bus, &bus->pit, &error);
+		if (r < 0 && PyErr_Occurred()) {
+			sbus_error_clear(&error);
+			return -1;
+		}
+		if (r < 0) {
+			if (!error.error)
+				sbus_error_set(&error, r, "the Pit cannot start: %s",
+					       strerror(-r));
+			return fail(bus, &error);
+		}
+	}
+	bus->ready = true;
+	return 0;
+}
+
+static PyObject *bus_initialize(PyObject *self, PyObject *none)
+{
+	if (initialize((struct bus *)self) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *bus_serve(PyObject *self, PyObject *none)
+{
+	struct bus *bus = (struct bus *)self;
+	struct sbus_error error = SBUS_ERROR_INIT;
+	struct sbus *server = NULL;
+	struct sbus_pit *pit;
+	int r;
+
+	if (initialize(bus) < 0)
+		return NULL;
+	if (bus->server || !bus->pit || !bus->client)
+		Py_RETURN_NONE;
+	r = open_endpoint(bus, &server, &error);
+	if (r == 0) {
+		bus->server = server;
+		pit = sbus_pit_ref(bus->pit);
+		Py_BEGIN_ALLOW_THREADS
+		r = sbus_pit_serve(pit, server, bus->threads, &error);
+		Py_END_ALLOW_THREADS
+		sbus_pit_unref(pit);
+		if (r < 0)
+			bus->server = sbus_unref(server);
+	}
+	if (r < 0) {
+		fail(bus, &error);
+		return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+/* Gives everything back; the outcomes of what was outstanding are in finished. */
+static void shut(struct bus *bus, bool release_gil)
+{
+	struct sbus *client = bus->client, *server = bus->server;
+	struct sbus_pit *pit = bus->pit;
+
+	bus->closed = true;
+	source_detach(&bus->outcomes, bus->st);
+	source_detach(&bus->late, bus->st);
+	bus->client = NULL;
+	bus->server = NULL;
+	bus->pit = NULL;
+	/* Its threads do not need the GIL, but joining them can take a moment. */
+	if (pit && release_gil) {
+		Py_BEGIN_ALLOW_THREADS
+		sbus_pit_stop(pit);
+		Py_END_ALLOW_THREADS
+	}
+	sbus_pit_unref(pit);
+	sbus_unref(server);
+	if (client)
+		sbus_close(client);
+	sbus_unref(client);
+	if (bus->inbox.fd >= 0)
+		inbox_drain(&bus->inbox, &bus->finished);
+	inbox_deinit(&bus->inbox);
+}
+
+static PyObject *bus_close(PyObject *self, PyObject *none)
+{
+	struct bus *bus = (struct bus *)self;
+
+	if (!bus->closed)
+		shut(bus, true);
+	return wake_finished(bus, NULL);
+}
+
+/* --- calling ------------------------------------------------------------ */
+
+static int parse_timeout(PyObject *timeout, uint64_t *deadline)
+{
+	double seconds;
+
+	if (timeout == Py_None)
+		return 0;
+	seconds = PyFloat_AsDouble(timeout);
+	if (seconds == -1.0 && PyErr_Occurred())
+		return -1;
+	if (isnan(seconds)) {
+		PyErr_SetString(PyExc_ValueError, "timeout is not a number");
+		return -1;
+	}
+	if (seconds < 1e9)	/* beyond: for ever, for all purposes */
+		*deadline = sbus_now() + (seconds > 0 ? (uint64_t)(seconds * 1e9) : 0);
+	return 0;
+}
+
+static int parse_option(struct bus_request *request, PyObject *name,
+			PyObject *value)
+{
+	unsigned long long number;
+
+	if (PyUnicode_CompareWithASCIIString(name, "message") == 0) {
+		request->message = value;
+		return 0;
+	}
+	if (PyUnicode_CompareWithASCIIString(name, "extension_id") == 0) {
+		request->id = value;
+		return 0;
+	}
+	if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0)
+		return parse_timeout(value, &request->deadline);
+	if (PyUnicode_CompareWithASCIIString(name, "key") == 0) {
+		request->key = PyLong_AsUnsignedLongLong(value);
+		return request->key == (uint64_t)-1 && PyErr_Occurred() ? -1 : 0;
+	}
+	if (PyUnicode_CompareWithASCIIString(name, "reply_max") == 0) {
+		number = PyLong_AsUnsignedLongLong(value);
+		if (number > UINT32_MAX) {
+			if (!PyErr_Occurred())
+				PyErr_SetString(PyExc_ValueError,
+						"reply_max is larger than any pool");
+			return -1;
+		}
+		request->reply_max = number;
+		return 0;
+	}
+	PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
+	return -1;
+}
+
+static int parse(struct bus_request *request, PyObject *const *args,
+		 Py_ssize_t nargs, PyObject *names)
+{
+	memset(request, 0, sizeof(*request));
+	if (nargs > 0)
+		request->id = args[0];
+	if (nargs > 1)
+		request->message = args[1];
+	for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++)
+		if (parse_option(request, PyTuple_GET_ITEM(names, i),
+				 args[nargs + i]) < 0)
+			return -1;
+	if (nargs > 2 || !request->id || !request->message) {
+		PyErr_SetString(PyExc_TypeError,
+				"an extension id and a message are needed; options are given by name");
+		return -1;
+	}
+	if (!PyUnicode_Check(request->id)) {
+		PyErr_Format(PyExc_TypeError, "an extension id is a str, not %T",
+			     request->id);
+		return -1;
+	}
+	request->extension = PyUnicode_AsUTF8(request->id);
+	return request->extension ? 0 : -1;
+}
+
+static PyObject *bus_send_message(PyObject *self, PyObject *const *args,
+				  Py_ssize_t nargs, PyObject *names)
+{
+	struct bus *bus = (struct bus *)self;
+	struct sbus_member *member = NULL;
+	struct bus_request request;
+
+	if (parse(&request, args, nargs, names) < 0)
+		return NULL;
+	if (!bus->ready && initialize(bus) < 0)
+		return NULL;
+	if (bus->pit)
+		member = sbus_pit_lookup(bus->pit, request.extension);
+	return member ? pit_send(bus, member, &request) :
+			remote_send(bus, &request);
+}
+
+static PyObject *bus_call(PyObject *self, PyObject *const *args,
+			  Py_ssize_t nargs, PyObject *names)
+{
+	struct bus *bus = (struct bus *)self;
+	struct sbus_member *member = NULL;
+	struct bus_request request;
+
+	if (parse(&request, args, nargs, names) < 0)
+		return NULL;
+	if (!bus->ready && initialize(bus) < 0)
+		return NULL;
+	if (bus->pit)
+		member = sbus_pit_lookup(bus->pit, request.extension);
+	return member ? pit_call(bus, member, &request) :
+			remote_call(bus, &request);
+}
+
+/* --- the object --------------------------------------------------------- */
+
+static PyObject *bus_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	struct bus *bus = (struct bus *)type->tp_alloc(type, 0);
+
+	if (!bus)
+		return NULL;
+	bus->outcomes.fd = -1;
+	bus->late.fd = -1;
+	bus->inbox.fd = -1;
+	call_list_init(&bus->finished);
+	bus->st = state_of((PyObject *)bus);
+	if (!bus->st)
+		Py_CLEAR(bus);
+	return (PyObject *)bus;
+}
+
+static int check_text(PyObject *object, const char *what)
+{
+	if (object == Py_None || PyUnicode_Check(object))
+		return 0;
+	PyErr_Format(PyExc_TypeError, "%s is a str or None, not %T", what, object);
+	return -1;
+}
+
+static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "name", "pit", "config", "plugins", "threads",
+				 "device", "pool_size", NULL };
+	struct bus *bus = (struct bus *)self;
+	PyObject *name = Py_None, *device = Py_None, *config = Py_None;
+	PyObject *plugins = NULL;
+	unsigned int threads = 1, pool_size = 0;
+	int pit = 1;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOIOI:IPCBus", names,
+					 &name, &pit, &config, &plugins,
+					 &threads, &device, &pool_size) ||
+	    check_text(name, "name") < 0 || check_text(device, "device") < 0)
+		return -1;
+	if (bus->name) {
+		PyErr_SetString(PyExc_RuntimeError, "an IPCBus is made once");
+		return -1;
+	}
+	bus->plugins = plugins ? Py_NewRef(plugins) : PyTuple_New(0);
+	if (!bus->plugins)
+		return -1;
+	bus->name = Py_NewRef(name);
+	bus->device = Py_NewRef(device);
+	bus->config = Py_NewRef(config);
+	bus->with_pit = pit;
+	bus->threads = threads;
+	bus->pool_size = pool_size;
+	return 0;
+}
+
+static PyObject *get_name(PyObject *self, void *closure)
+{
+	struct bus *bus = (struct bus *)self;
+
+	return bus->client ? PyUnicode_FromString(sbus_name(bus->client)) :
+			     Py_NewRef(bus->name);
+}
+
+static PyObject *get_endpoint(PyObject *self, void *closure)
+{
+	struct bus *bus = (struct bus *)self;
+
+	if (!bus->client)
+		Py_RETURN_NONE;
+	return PyLong_FromUnsignedLongLong(sbus_endpoint(bus->client));
+}
+
+static PyObject *get_pit(PyObject *self, void *closure)
+{
+	struct bus *bus = (struct bus *)self;
+	struct sbus_member *member = NULL;
+	PyObject *list = PyList_New(0), *ids;
+
+	while (list && bus->pit && (member = sbus_pit_next(bus->pit, member))) {
+		PyObject *id = PyUnicode_FromString(sbus_member_id(member));
+
+		if (!id || PyList_Append(list, id) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(id);
+	}
+	ids = list ? PyList_AsTuple(list) : NULL;
+	Py_XDECREF(list);
+	return ids;
+}
+
+static PyObject *get_serving(PyObject *self, void *closure)
+{
+	return PyBool_FromLong(!!((struct bus *)self)->server);
+}
+
+static PyObject *get_closed(PyObject *self, void *closure)
+{
+	return PyBool_FromLong(((struct bus *)self)->closed);
+}
+
+static int bus_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	struct bus *bus = (struct bus *)self;
+	int r;
+
+	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(bus->config);
+	Py_VISIT(bus->plugins);
+	r = source_traverse(&bus->outcomes, visit, arg);
+	return r ? r : source_traverse(&bus->late, visit, arg);
+}
+
+static int bus_clear(PyObject *self)
+{
+	struct bus *bus = (struct bus *)self;
+
+	Py_CLEAR(bus->config);
+	Py_CLEAR(bus->plugins);
+	return 0;
+}
+
+static void bus_dealloc(PyObject *self)
+{
+	struct bus *bus = (struct bus *)self;
+	PyTypeObject *type = Py_TYPE(self);
+
+	PyObject_GC_UnTrack(self);
+	if (bus->st && !bus->closed)
+		shut(bus, false);
+	if (bus->finished.first && call_list_wake(&bus->finished, NULL) < 0)
+		PyErr_WriteUnraisable(NULL);
+	bus_clear(self);
+	Py_CLEAR(bus->name);
+	Py_CLEAR(bus->device);
+	buffer_free(&bus->buffer);
+	type->tp_free(self);
+	Py_DECREF(type);
+}
+
+static PyMethodDef bus_methods[] = {
+	{ "initialize", bus_initialize, METH_NOARGS,
+	  PyDoc_STR("initialize($self)\n--\n\n"
+		    "Start the Pit and join the bus, if there is a device.") },
+	{ "send_message", _PyCFunction_CAST(bus_send_message),
+	  METH_FASTCALL | METH_KEYWORDS,
+	  PyDoc_STR("send_message($self, extension_id, message, *, timeout=None, reply_max=0, key=0)\n--\n\n"
+		    "Call an extension; the result is to be awaited.") },
+	{ "call", _PyCFunction_CAST(bus_call), METH_FASTCALL | METH_KEYWORDS,
+	  PyDoc_STR("call($self, extension_id, message, *, timeout=None, reply_max=0, key=0)\n--\n\n"
+		    "Call an extension and wait for its answer, without an event loop.") },
+	{ "serve_pit", bus_serve, METH_NOARGS,
+	  PyDoc_STR("serve_pit($self)\n--\n\n"
+		    "Serve the Pit to other processes, from threads without Python.") },
+	{ "close", bus_close, METH_NOARGS,
+	  PyDoc_STR("close($self)\n--\n\n"
+		    "Leave the bus and stop the Pit; calls outstanding fail.") },
+	{ "_on_readable", bus_on_readable, METH_NOARGS, NULL },
+	{ "_on_timer", bus_on_timer, METH_NOARGS, NULL },
+	{ "_on_late", bus_on_late, METH_NOARGS, NULL },
+	{ }
+};
+
+static PyGetSetDef bus_getset[] = {
+	{ "name", get_name, NULL, PyDoc_STR("The name of the bus."), NULL },
+	{ "endpoint", get_endpoint, NULL,
+	  PyDoc_STR("The endpoint's id, None without the device."), NULL },
+	{ "pit", get_pit, NULL, PyDoc_STR("The ids of the Pit's members."), NULL },
+	{ "serving", get_serving, NULL,
+	  PyDoc_STR("Can other processes call the Pit?"), NULL },
+	{ "closed", get_closed, NULL, PyDoc_STR("Was it closed?"), NULL },
+	{ }
+};
+
+static PyType_Slot bus_slots[] = {
+	{ Py_tp_doc, (void *)PyDoc_STR(
+		"Bus(name=None, *, pit=True, config=None, plugins=(), threads=1, device=None, pool_size=0)\n--\n\n"
+		"The C part of IPCBus.") },
+	{ Py_tp_new, bus_new },
+	{ Py_tp_init, bus_init },
+	{ Py_tp_methods, bus_methods },
+	{ Py_tp_getset, bus_getset },
+	{ Py_tp_traverse, bus_traverse },
+	{ Py_tp_clear, bus_clear },
+	{ Py_tp_dealloc, bus_dealloc },
+	{ }
+};
+
+PyType_Spec bus_spec = {
+	.name = "symphony_ipc._symphony.Bus",
+	.basicsize = sizeof(struct bus),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
+		 Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = bus_slots,
+};

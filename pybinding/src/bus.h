@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection as Python sees it: the Pit, and an endpoint for all the others. */
+#ifndef SYMPHONY_PY_BUS_H
+#define SYMPHONY_PY_BUS_H
+
+#include "body.h"
+#include "call.h"
+#include "inbox.h"
+#include "source.h"
+#include "state.h"
+
+struct bus {
+	PyObject_HEAD
+	struct state *st;
+	bool ready;		/* initialize() was called */
+	bool closed;
+
+	/* As the constructor got them. */
+	PyObject *name;		/* str or None, so is device */
+	PyObject *device;
+	PyObject *config;
+	PyObject *plugins;
+	bool with_pit;
+	unsigned int threads;
+	unsigned int pool_size;
+
+	struct sbus *client;	/* NULL without the device */
+	struct sbus *server;	/* serves the Pit to other processes */
+	struct sbus_pit *pit;
+
+	struct source outcomes;	/* the client's descriptor */
+	struct source late;	/* the inbox's */
+	struct inbox inbox;
+	struct call_list finished;
+	struct buffer buffer;
+	uint64_t timer;		/* when the loop's timer fires, 0: there is none */
+};
+
+/* What send_message() and call() were given. */
+struct bus_request {
+	PyObject *id;
+	PyObject *message;
+	const char *extension;
+	uint64_t deadline;
+	uint64_t key;
+	uint32_t reply_max;
+};
+
+extern PyType_Spec bus_spec;
+
+/* Has @loop hear of the outcomes of this bus's calls. */
+int bus_attach(struct bus *bus, PyObject *loop);
+
+/* Opens the endpoint if there is none yet: -1 with a BusError set. */
+int bus_connect(struct bus *bus, const char *extension);
+
+#endif

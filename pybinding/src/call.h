@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* A call that was made: what send_message() returns. */
+#ifndef SYMPHONY_PY_CALL_H
+#define SYMPHONY_PY_CALL_H
+
+#include "answer.h"
+#include "state.h"
+#include <stdbool.h>
+#include <symphony/bus.h>
+#include <symphony/pit.h>
+
+struct bus;
+struct inbox;
+
+enum call_phase {
+	CALL_PENDING,
+	CALL_RETURNED,
+	CALL_RAISED,
+	CALL_CANCELLED,
+};
+
+/*
+ * It is an asyncio future as far as asyncio looks at one (it can be awaited,
+ * gathered, waited for with a timeout) and a coroutine as far as create_task()
+ * looks at one. The loop is the one that runs when somebody first waits.
+ *
+ * While libsymphony owes the outcome it holds a reference; whatever the
+ * outcome is by then, it comes exactly once and drops it.
+ */
+struct call {
+	PyObject_HEAD
+	struct state *st;
+	struct bus *bus;	/* until there is an outcome */
+	enum call_phase phase;
+	bool blocking;		/* asyncio's _asyncio_future_blocking */
+	bool retrieved;
+	PyObject *value;	/* the answer, or the exception */
+	PyObject *loop;
+	PyObject *callback;	/* the first one, */
+	PyObject *context;	/* its context, */
+	PyObject *more;		/* and a list of (callback, context) */
+	struct sbus_slot *slot;
+	struct sbus_pending *pending;
+	struct inbox *inbox;	/* where a late answer of the Pit goes */
+	struct answer answer;	/* an outcome that call_list_wake() is to take */
+	struct call *next;	/* in a call_list, or in the inbox */
+};
+
+/* Calls that have an outcome and whose waiters do not know yet; it holds them. */
+struct call_list {
+	struct call *first;
+	struct call **end;
+};
+
+extern PyType_Spec call_spec;
+
+struct call *call_new(struct bus *bus);
+
+/*
+ * The outcome, unless there is one already. The value is stolen; NULL takes
+ * the exception that is set.
+ */
+void call_finish(struct call *call, PyObject *value);
+
+void call_list_init(struct call_list *list);
+
+/* Steals the reference to @call. */
+void call_list_add(struct call_list *list, struct call *call);
+
+/*
+ * Takes the outcomes, tells the waiters and empties the list. Those on @here, the loop whose
+ * callback this is, continue at once, without another turn of the loop. An
+ * exception that is set on return (SystemExit, KeyboardInterrupt) is the
+ * loop's business.
+ */
+int call_list_wake(struct call_list *list, PyObject *here);
+
+#endif

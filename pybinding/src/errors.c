@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+/* libsymphony's errors as exceptions. */
+#include "errors.h"
+#include "convert.h"
+
+static PyObject *raise_error(struct state *st, int r, const char *text,
+			     const char *extension, uint64_t call,
+			     int64_t code, yyjson_doc *data, uint64_t needed)
+{
+	PyObject *value, *error;
+
+	value = data ? convert_to_py(yyjson_doc_get_root(data)) :
+		       Py_NewRef(Py_None);
+	if (!value)
+		return NULL;
+	error = PyObject_CallFunction(st->make_error, "issKLNK", -r, text,
+				      extension ? extension : "",
+				      (unsigned long long)call, (long long)code,
+				      value, (unsigned long long)needed);
+	if (error)
+		PyErr_SetRaisedException(error);
+	return NULL;
+}
+
+PyObject *errors_raise(struct state *st, const struct sbus_error *error)
+{
+	if (error->error == -ENOMEM)
+		return PyErr_NoMemory();
+	return raise_error(st, error->error, sbus_error_message(error),
+			   error->extension, error->call, error->code,
+			   error->data, error->needed);
+}
+
+PyObject *errors_raise_text(struct state *st, int r, const char *extension,
+			    const char *text)
+{
+	return raise_error(st, r, text, extension, 0, 0, NULL, 0);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What one import of the module owns, and the few helpers everybody needs. */
+#ifndef SYMPHONY_PY_STATE_H
+#define SYMPHONY_PY_STATE_H
+
+#include <Python.h>
+
+/* Interned names of what is called on event loops. */
+#define STATE_NAMES(X)				\
+	X(add_reader)				\
+	X(call_exception_handler)		\
+	X(call_later)				\
+	X(call_soon)				\
+	X(call_soon_threadsafe)			\
+	X(cancel)				\
+	X(context)				\
+	X(is_closed)				\
+	X(remove_reader)
+
+struct state {
+	PyTypeObject *bus_type;
+	PyTypeObject *call_type;
+	PyTypeObject *request_type;
+	PyTypeObject *server_type;
+
+	PyObject *make_error;		/* errors.from_errno() */
+	PyObject *describe_failure;	/* errors.describe_failure() */
+	PyObject *asyncio_events;	/* the name of that module */
+
+	/* asyncio is imported by those who use it: NULL until then. */
+	PyObject *get_running_loop;
+	PyObject *cancelled_error;
+
+#define STATE_NAME(name) PyObject *str_##name;
+	STATE_NAMES(STATE_NAME)
+#undef STATE_NAME
+};
+
+extern struct PyModuleDef symphony_module;
+
+/* The state behind an instance of one of the module's types, or a subclass. */
+struct state *state_of(PyObject *self);
+
+/*
+ * The running event loop, a new reference; NULL when there is none, with an
+ * exception set only for a failure.
+ */
+PyObject *state_running_loop(struct state *st);
+
+/* An attribute of a module that is imported for it; a new reference. */
+PyObject *state_import(const char *module, const char *name);
+
+/* asyncio.CancelledError, borrowed. */
+PyObject *state_cancelled_error(struct state *st);
+
+#endif
