@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+/* A request being served, with the kernel's word on who made it. */
+#include "request.h"
+#include "body.h"
+#include "convert.h"
+#include "errors.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+
+struct request {
+	PyObject_HEAD
+	struct state *st;
+	struct sbus_message *message;	/* NULL: answered, or served by C */
+	PyObject *extension_id;
+	unsigned long long id;
+	unsigned long long sender;
+	unsigned long long key;
+	unsigned int pid;
+	unsigned int uid;
+	unsigned int gid;
+	double deadline;
+};
+
+/* What the thread's Server serves now; the object is made when it is asked for. */
+static _Thread_local struct {
+	struct state *st;
+	struct sbus_message *message;
+	PyObject *request;
+} serving;
+
+static struct request *describe(struct state *st, struct sbus_message *message)
+{
+	PyTypeObject *type = st->request_type;
+	struct request *request = (struct request *)type->tp_alloc(type, 0);
+
+	if (!request)
+		return NULL;
+	request->st = st;
+	request->extension_id =
+		PyUnicode_FromString(sbus_message_extension(message));
+	request->id = sbus_message_id(message);
+	request->sender = sbus_message_sender(message);
+	request->key = sbus_message_key(message);
+	request->pid = sbus_message_pid(message);
+	request->uid = sbus_message_uid(message);
+	request->gid = sbus_message_gid(message);
+	request->deadline = sbus_message_deadline(message) * 1e-9;
+	if (!request->extension_id)
+		Py_CLEAR(request);
+	return request;
+}
+
+PyObject *request_new(struct state *st, struct sbus_message *message)
+{
+	struct request *request = describe(st, message);
+
+	if (request)
+		request->message = sbus_message_ref(message);
+	return (PyObject *)request;
+}
+
+void request_enter(struct state *st, struct sbus_message *message)
+{
+	serving.st = st;
+	serving.message = message;
+	Py_CLEAR(serving.request);
+}
+
+PyObject *request_serving(PyObject *module, PyObject *none)
+{
+	if (!serving.message || serving.st != PyModule_GetState(module))
+		Py_RETURN_NONE;
+	if (!serving.request)
+		serving.request = (PyObject *)describe(serving.st, serving.message);
+	return Py_XNewRef(serving.request);
+}
+
+/* --- answering ---------------------------------------------------------- */
+
+static int reply_error(struct sbus_message *message, long long code,
+		       const char *text, PyObject *data)
+{
+	yyjson_mut_doc *doc = NULL;
+	yyjson_mut_val *value = NULL;
+	struct convert c;
+	yyjson_val *root;
+	int r;
+
+	if (data && data != Py_None) {
+		root = convert_from_py(&c, data);
+		if (!root)
+			return -EINVAL;
+		doc = yyjson_mut_doc_new(NULL);
+		if (doc)
+			value = yyjson_val_mut_copy(doc, root);
+		convert_drop(&c);
+	}
+	r = sbus_reply_error(message, code, value, "%s", text);
+	yyjson_mut_doc_free(doc);
+	return r;
+}
+
+void request_reply_raised(struct state *st, struct sbus_message *message)
+{
+	PyObject *error = PyErr_GetRaisedException();
+	PyObject *triple = PyObject_CallOneArg(st->describe_failure, error);
+	long long code = SBUS_CODE_INTERNAL;
+	PyObject *text, *data;
+	int r = -EINVAL;
+
+	if (triple && PyArg_ParseTuple(triple, "LUO", &code, &text, &data)) {
+		const char *utf8 = PyUnicode_AsUTF8(text);
+
+		if (utf8)
+			r = reply_error(message, code, utf8, data);
+	}
+	/* What the exception tells of itself cannot be told as JSON. */
+	if (PyErr_Occurred()) {
+		PyErr_Clear();
+		r = sbus_reply_error(message, SBUS_CODE_INTERNAL, NULL, "%s",
+				     Py_TYPE(error)->tp_name);
+	}
+	(void)r;	/* the caller may be gone; nobody else is concerned */
+	Py_XDECREF(triple);
+	Py_DECREF(error);
+}
+
+static int check_open(struct request *request)
+{
+	if (request->message)
+		return 0;
+	PyErr_SetString(PyExc_RuntimeError, "the request was answered before");
+	return -1;
+}
+
+static PyObject *request_read(PyObject *self, PyObject *none)
+{
+	struct request *request = (struct request *)self;
+	const void *data;
+	size_t len;
+
+	if (check_open(request) < 0)
+		return NULL;
+	data = sbus_message_body(request->message, &len);
+	return body_decode(sbus_message_content(request->message), data, len);
+}
+
+/* Returns whether the caller still waited; an answer is given once. */
+static PyObject *replied(struct request *request, int r)
+{
+	request->message = sbus_message_unref(request->message);
+	if (r == -ENOMEM)
+		return PyErr_NoMemory();
+	return PyBool_FromLong(r == 0);
+}
+
+static PyObject *request_reply(PyObject *self, PyObject *value)
+{
+	struct request *request = (struct request *)self;
+	struct buffer buffer = { };
+	struct body body;
+	int r;
+
+	if (check_open(request) < 0 ||
+	    body_encode(&body, value, &buffer) < 0)
+		return NULL;
+	r = body.content == SBUS_JSON ?
+		sbus_reply_json(request->message, body.data, body.len) :
+		sbus_reply_raw(request->message, body.data, body.len);
+	body_drop(&body);
+	buffer_free(&buffer);
+	return replied(request, r);
+}
+
+static PyObject *request_fail(PyObject *self, PyObject *args)
+{
+	struct request *request = (struct request *)self;
+	PyObject *data = Py_None;
+	const char *text;
+	long long code;
+	int r;
+
+	if (!PyArg_ParseTuple(args, "Ls|O:fail", &code, &text, &data) ||
+	    check_open(request) < 0)
+		return NULL;
+	r = reply_error(request->message, code, text, data);
+	return PyErr_Occurred() ? NULL : replied(request, r);
+}
+
+/* --- the object --------------------------------------------------------- */
+
+static PyObject *get_deadline(PyObject *self, void *closure)
+{
+	double deadline = ((struct request *)self)->deadline;
+
+	if (!deadline)
+		Py_RETURN_NONE;
+	return PyFloat_FromDouble(deadline);
+}
+
+static PyObject *request_repr(PyObject *self)
+{
+	struct request *request = (struct request *)self;
+
+	return PyUnicode_FromFormat("<symphony_ipc.Request %llu for %U from pid %u uid %u>",
+				    request->id, request->extension_id,
+				    request->pid, request->uid);
+}
+
+static void request_dealloc(PyObject *self)
+{
+	struct request *request = (struct request *)self;
+	PyTypeObject *type = Py_TYPE(self);
+
+	sbus_message_unref(request->message);
+	Py_XDECREF(request->extension_id);
+	type->tp_free(self);
+	Py_DECREF(type);
+}
+
+static PyMethodDef request_methods[] = {
+	{ "read", request_read, METH_NOARGS, PyDoc_STR("The message.") },
+	{ "reply", request_reply, METH_O,
+	  PyDoc_STR("Answer; False when the caller no longer waits.") },
+	{ "fail", request_fail, METH_VARARGS,
+	  PyDoc_STR("Answer with an error: fail(code, message, data=None).") },
+	{ }
+};
+
+#define MEMBER(name, type, doc) \
+	{ #name, type, offsetof(struct request, name), Py_READONLY, doc }
+
+static PyMemberDef request_members[] = {
+	MEMBER(extension_id, Py_T_OBJECT_EX, "The id that was called."),
+	MEMBER(id, Py_T_ULONGLONG, "The call's id."),
+	MEMBER(sender, Py_T_ULONGLONG, "The caller's endpoint."),
+	MEMBER(key, Py_T_ULONGLONG, "The caller's routing key."),
+	MEMBER(pid, Py_T_UINT, "The caller's process, 0 when it has no id here."),
+	MEMBER(uid, Py_T_UINT, "The caller's user."),
+	MEMBER(gid, Py_T_UINT, "The caller's group."),
+	{ }
+};
+
+static PyGetSetDef request_getset[] = {
+	{ "deadline", get_deadline, NULL,
+	  PyDoc_STR("When the caller stops waiting, by time.monotonic(); or None."),
+	  NULL },
+	{ }
+};
+
+static PyType_Slot request_slots[] = {
+	{ Py_tp_doc, (void *)PyDoc_STR("A request being served.") },
+	{ Py_tp_methods, request_methods },
+	{ Py_tp_members, request_members },
+	{ Py_tp_getset, request_getset },
+	{ Py_tp_repr, request_repr },
+	{ Py_tp_dealloc, request_dealloc },
+	{ }
+};
+
+PyType_Spec request_spec = {
+	.name = "symphony_ipc._symphony.Request",
+	.basicsize = sizeof(struct request),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+		 Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = request_slots,
+};

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The Conductor's side: one object that calls any extension by its id."""
+
+from . import _symphony
+
+
+class IPCBus(_symphony.Bus):
+    """The Pit in this process, and an endpoint that reaches all other processes.
+
+    name       the bus; default: $SYMPHONY_BUS, or else "symphony"
+    pit        False: no Pit of its own, only calls to other processes
+    config     {member: configuration} for the Pit
+    plugins    paths of shared objects to load into the Pit
+    threads    how many threads serve the Pit to other processes after start()
+    device     default: /dev/symphony
+    pool_size  bytes of receive pool, default: the module's
+
+    A message is any JSON value; bytes travel as they are, to extensions in
+    other processes only. Every failure is an errors.BusError.
+    """
+
+    async def start(self):
+        """Initialize, and serve the Pit to other processes if there is a device."""
+        self.serve_pit()
+
+    def __getitem__(self, extension_id):
+        """The extension as an object: await bus["pool_manager"].acquire(model="m")."""
+        return Remote(self, extension_id)
+
+    def __enter__(self):
+        self.initialize()
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    async def __aenter__(self):
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc):
+        self.close()
+
+    def __repr__(self):
+        return f"<symphony_ipc.IPCBus {self.name or ''} endpoint={self.endpoint}>"
+
+
+class Remote:
+    """An extension whose methods are called like methods.
+
+    bus["x"].method(a=1) sends {"method": "method", "params": {"a": 1}} and is
+    awaited. Options of send_message() are set by calling it first:
+    bus["x"](timeout=5).method(a=1).
+    """
+
+    __slots__ = ("_bus", "_id", "_options")
+
+    def __init__(self, bus, extension_id, options=None):
+        self._bus = bus
+        self._id = extension_id
+        self._options = options or {}
+
+    def __call__(self, **options):
+        return Remote(self._bus, self._id, {**self._options, **options})
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        send, extension_id, options = self._bus.send_message, self._id, self._options
+
+        def method(**params):
+            return send(extension_id, {"method": name, "params": params}, **options)
+
+        method.__name__ = name
+        return method
+
+    def __repr__(self):
+        return f"<symphony_ipc.Remote {self._id}>"
