@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Nothing is left behind: blocks of memory, references, descriptors."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import weakref
+
+import pytest
+
+import symphony_ipc
+from conftest import PLUGIN
+
+ROUNDS = 200
+
+
+def growth(function, rounds=ROUNDS):
+    """Blocks that `rounds` calls leave, after as many to warm up."""
+    for _ in range(rounds):
+        function()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(rounds):
+        function()
+    gc.collect()
+    return sys.getallocatedblocks() - before
+
+
+def later(ms=0):
+    return {"method": "later", "params": {"ms": ms, "value": {"a": [1, 2.5, "é", 2**70]}}}
+
+
+def failing(bus, message, error):
+    def run():
+        with pytest.raises(error):
+            bus.call("pit_echo", message)
+
+    return run
+
+
+def test_answers_at_once(pit):
+    message = {"a": [1, 2.5, "é", 2**70, None, True], "b": {"c": "d"}}
+    assert growth(lambda: pit.call("pit_echo", message)) < ROUNDS / 4
+    assert growth(lambda: pit.send_message("pit_echo", message)) < ROUNDS / 4
+
+
+def test_answers_later(pit):
+    assert growth(lambda: pit.call("pit_echo", later()), 50) < 12
+
+
+@pytest.mark.parametrize("message,error", [
+    ({"method": "fail"}, symphony_ipc.ExtensionError),
+    ([float("nan")], ValueError),
+    ({"a": {1: 1}}, TypeError),
+    ({"a": [2**70, object()]}, TypeError),
+    ("\ud800", UnicodeEncodeError),
+])
+def test_failures(pit, message, error):
+    assert growth(failing(pit, message, error)) < ROUNDS / 4
+
+
+def test_awaited(pit):
+    async def main():
+        async def batch():
+            await asyncio.gather(*[pit.send_message("pit_echo", later()) for _ in range(10)])
+            await pit.send_message("pit_echo", later())
+            cancelled = asyncio.ensure_future(pit.send_message("pit_echo", {"method": "never"}))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+
+        async def many():
+            for _ in range(20):
+                await batch()
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        await many()
+        before = await many()
+        return await many() - before
+
+    assert asyncio.run(main()) < 60
+
+
+@pytest.mark.device
+def test_through_the_device(processes, bus):
+    processes.start("plain.py", ready="plain", bus=bus)
+    assert growth(lambda: bus.call("plain", later()), 50) < 12
+
+    async def main():
+        async def many():
+            for _ in range(10):
+                await asyncio.gather(*[bus.send_message("plain", later()) for _ in range(20)])
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        await many()
+        before = await many()
+        return await many() - before
+
+    assert asyncio.run(main()) < 60
+
+
+def test_opening_and_closing(bus_name):
+    def run():
+        with symphony_ipc.IPCBus(plugins=[str(PLUGIN)]) as bus:
+            bus.call("pit_echo", later())
+
+    assert growth(run, 10) < 20
+    descriptors = len(os.listdir("/proc/self/fd"))
+    run()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_bus_that_is_dropped_is_closed(bus_name):
+    bus = symphony_ipc.IPCBus(plugins=[str(PLUGIN)])
+    bus.initialize()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    gone = weakref.ref(bus)
+    del bus
+    gc.collect()
+    assert gone() is None
+    assert len(os.listdir("/proc/self/fd")) < descriptors
+
+
+def run_script(script):
+    return subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", script],
+                          capture_output=True, text=True, timeout=120)
+
+
+def test_a_bus_that_is_open_at_exit_is_quiet(bus_name):
+    done = run_script(f"""
+import asyncio, symphony_ipc
+bus = symphony_ipc.IPCBus(plugins=[{str(PLUGIN)!r}])
+async def main():
+    await bus.start()
+    await bus.send_message("pit_echo", {later(1)!r})
+    asyncio.ensure_future(bus.send_message("pit_echo", {{"method": "never"}}))
+    await asyncio.sleep(0)
+asyncio.run(main())
+""")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_subinterpreters_each_have_their_own(bus_name):
+    done = run_script(f"""
+import _interpreters, symphony_ipc
+script = '''
+import symphony_ipc
+with symphony_ipc.IPCBus(plugins=[{str(PLUGIN)!r}]) as bus:
+    assert bus.call("pit_echo", {later(1)!r})["a"][3] == 2**70
+    try:
+        bus.call("pit_echo", {{"method": "fail"}})
+    except symphony_ipc.ExtensionError as error:
+        assert error.code == 7
+    else:
+        raise AssertionError
+'''
+for _ in range(3):
+    interpreter = _interpreters.create("isolated")
+    failure = _interpreters.run_string(interpreter, script)
+    assert failure is None, failure
+    _interpreters.destroy(interpreter)
+exec(script)
+""")
+    assert (done.returncode, done.stderr) == (0, "")

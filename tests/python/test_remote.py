@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Calls to extensions in other processes, from a loop and without one."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import symphony_ipc
+
+pytestmark = pytest.mark.device
+
+
+def say(text, **more):
+    return {"method": "say", "params": {"text": text, **more}}
+
+
+def nap(seconds):
+    return {"method": "nap", "params": {"seconds": seconds}}
+
+
+@pytest.fixture
+def plain(processes, bus):
+    return processes.start("plain.py", ready="plain", bus=bus)
+
+
+@pytest.fixture
+def mixed(processes, bus):
+    return processes.start("mixed.py", ready="mixed", bus=bus)
+
+
+def test_blocking(plain, bus):
+    assert bus.call("plain", say("a", times=3)) == "aaa"
+
+
+def test_awaited(plain, bus):
+    async def main():
+        assert await bus.send_message("plain", say("a")) == "a"
+        assert await bus["plain"].say(text="b", times=2) == "bb"
+        return [await bus.send_message("plain", i) for i in range(20)]
+
+    assert asyncio.run(main()) == list(range(20))
+
+
+def test_sent_before_there_is_a_loop(plain, bus):
+    for i in range(3):
+        assert asyncio.run(bus.send_message("plain", i)) == i
+
+
+def test_a_thousand_are_in_flight(plain, bus):
+    async def main():
+        calls = [bus.send_message("plain", {"n": i}) for i in range(1000)]
+        return await asyncio.gather(*calls)
+
+    assert asyncio.run(main()) == [{"n": i} for i in range(1000)]
+
+
+def test_a_thousand_tasks_are_in_flight(mixed, bus):
+    async def one(i):
+        return await bus["mixed"].say(text=str(i))
+
+    async def main():
+        return await asyncio.gather(*[one(i) for i in range(1000)])
+
+    assert asyncio.run(main()) == [str(i) for i in range(1000)]
+
+
+def test_large_answers(plain, bus):
+    text = "x" * 200_000
+    assert bus.call("plain", say(text), reply_max=300_000) == text
+    assert asyncio.run(bus.send_message("plain", say(text), reply_max=300_000)) == text
+
+
+def test_a_message_too_large_is_refused(plain, bus):
+    with pytest.raises(symphony_ipc.TooLarge):
+        bus.call("plain", "x" * (1 << 25))
+
+
+def test_the_pit_serves_other_processes_while_python_is_busy(mixed, bus_name):
+    with symphony_ipc.IPCBus() as conductor:
+        conductor.serve_pit()
+        assert conductor.serving
+        message = {"extension_id": "pool_manager", "message": {"method": "describe"}}
+        # The GIL is released around this wait only: the member answers without it.
+        answer = conductor.call("mixed", {"method": "ask", "params": message})
+        assert answer["name"] == "pool_manager"
+
+
+def test_the_caller_is_the_kernels_word(plain, bus):
+    who = bus.call("plain", {"method": "who"}, key=77, timeout=60)
+    assert who["pid"] == os.getpid()
+    assert who["uid"] == os.getuid()
+    assert who["sender"] == bus.endpoint
+    assert who["extension_id"] == "plain"
+    assert who["key"] == 77
+    assert 0 < who["deadline"] - time.monotonic() < 60
+
+
+# --- failures
+
+
+def test_an_id_nobody_ever_served(bus):
+    with pytest.raises(symphony_ipc.UnknownExtension) as caught:
+        bus.call("nobody", {})
+    assert caught.value.extension_id == "nobody"
+    with pytest.raises(symphony_ipc.UnknownExtension):
+        asyncio.run(bus.send_message("nobody", {}))
+
+
+def test_no_replica_any_more(plain, bus):
+    plain.kill()
+    plain.wait()
+    with pytest.raises(symphony_ipc.NoReplica):
+        bus.call("plain", {})
+
+
+def test_death_is_an_outcome(plain, bus):
+    with pytest.raises(symphony_ipc.Dead) as caught:
+        bus.call("plain", {"method": "die"})
+    assert caught.value.extension_id == "plain"
+    assert caught.value.call_id
+
+
+def test_death_is_an_outcome_of_each_of_a_hundred(plain, bus):
+    async def main():
+        first = asyncio.ensure_future(bus.send_message("plain", nap(30)))
+        await asyncio.sleep(0.1)
+        calls = [first] + [bus.send_message("plain", i) for i in range(99)]
+        gathered = asyncio.gather(*calls, return_exceptions=True)
+        plain.kill()
+        return await gathered
+
+    outcomes = asyncio.run(main())
+    assert [type(outcome) for outcome in outcomes] == [symphony_ipc.Dead] * 100
+
+
+def test_timeouts(plain, bus):
+    with pytest.raises(symphony_ipc.Timeout) as caught:
+        bus.call("plain", nap(1), timeout=0.1)
+    assert isinstance(caught.value, TimeoutError)
+    with pytest.raises(symphony_ipc.Timeout):
+        asyncio.run(bus.send_message("plain", nap(1), timeout=0.1))
+
+
+def test_cancelling_the_task_cancels_the_call(plain, bus):
+    async def main():
+        task = asyncio.create_task(bus.send_message("plain", nap(1)))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await bus.send_message("plain", nap(1))
+        # What comes of them later disturbs nobody.
+        return await bus.send_message("plain", say("after"))
+
+    assert asyncio.run(main()) == "after"
+
+
+def test_control_c_ends_a_blocking_call(plain, bus):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        bus.call("plain", nap(20))
+    assert time.monotonic() - started < 15
+
+
+def test_other_threads_run_during_a_blocking_call(plain, bus):
+    turns = []
+    thread = threading.Thread(target=lambda: turns.append(bus.call("plain", say("x"))))
+    timer = threading.Timer(0.1, thread.start)
+    timer.start()
+    bus.call("plain", nap(0.5))
+    timer.join()
+    thread.join(30)
+    assert turns == ["x"]
+
+
+def test_closing_fails_what_is_outstanding(plain, bus):
+    async def main():
+        calls = [asyncio.ensure_future(bus.send_message("plain", nap(1))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        bus.close()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    outcomes = asyncio.run(main())
+    assert [type(outcome) for outcome in outcomes] == [symphony_ipc.Closed] * 3
+
+
+def test_a_forked_child_cannot_use_the_bus(plain, bus):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            bus.call("plain", {})
+        except symphony_ipc.NotPermitted:
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert bus.call("plain", 1) == 1
