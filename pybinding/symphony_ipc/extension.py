@@ -82,13 +82,15 @@ class Extension:
         return function
 
     def describe(self):
-        """What the extension is, and the schema of each method."""
+        """what this extension is, and its methods"""
         from .schema import describe_method
 
-        methods = [describe_method(name, function)
-                   for name, function in self._methods.items() if name != "describe"]
-        return {"name": self.id, "version": self.version, "summary": self.summary,
-                "methods": methods}
+        about = {"id": self.id, "version": self.version, "summary": self.summary,
+                 "messages": self._message is not None}
+        own = [name for name in self._methods if name != "describe"]
+        about["methods"] = [describe_method(name, self._methods[name])
+                            for name in [*own, "describe"]]
+        return {key: value for key, value in about.items() if value is not None}
 
     # --- calling others
 

@@ -40,7 +40,7 @@ def schema_of(annotation):
 
 
 def describe_method(name, function):
-    """{"name", "summary", "params", "result"} of a handler."""
+    """{"name", "summary", "params", "result"} of a handler, as far as it tells."""
     signature = inspect.signature(function)
     try:
         hints = typing.get_type_hints(function)
@@ -65,9 +65,10 @@ def describe_method(name, function):
     if closed:
         params["additionalProperties"] = False
     doc = inspect.getdoc(function)
-    return {
-        "name": name,
-        "summary": doc.splitlines()[0] if doc else None,
-        "params": params,
-        "result": schema_of(hints["return"]) if "return" in hints else None,
-    }
+    about = {"name": name}
+    if doc:
+        about["summary"] = doc.splitlines()[0]
+    about["params"] = params
+    if "return" in hints:
+        about["result"] = schema_of(hints["return"])
+    return about

@@ -26,7 +26,10 @@ def test_the_schema_comes_from_the_signature():
     async def two(x):
         pass
 
-    first, second = ext.describe()["methods"]
+    about = ext.describe()
+    assert (about["id"], about["version"], about["messages"]) == ("x", "3", False)
+    first, second, describe = about["methods"]
+    assert describe["name"] == "describe"
     assert first == {
         "name": "one",
         "summary": "First line.",
@@ -44,7 +47,7 @@ def test_the_schema_comes_from_the_signature():
         "result": {"type": "object", "additionalProperties": {"type": "integer"}},
     }
     assert second == {
-        "name": "other", "summary": None, "result": None,
+        "name": "other",
         "params": {"type": "object", "properties": {"x": {}}, "required": ["x"],
                    "additionalProperties": False},
     }
@@ -88,7 +91,7 @@ class TestServing:
 
     def test_describe(self, plain, bus):
         about = bus.call("plain", {"method": "describe"})
-        assert (about["name"], about["version"], about["summary"]) == \
+        assert (about["id"], about["version"], about["summary"]) == \
             ("plain", "1.2", "for tests")
         say = about["methods"][0]
         assert say["summary"] == "Repeats a text."

@@ -310,7 +310,7 @@ def test_a_closed_bus_says_so(pit):
 def test_initialize_is_implied(bus_name):
     bus = symphony_ipc.IPCBus()
     try:
-        assert bus.call("pool_manager", {"method": "describe"})["name"] == "pool_manager"
+        assert bus.call("pool_manager", {"method": "describe"})["id"] == "pool_manager"
     finally:
         bus.close()
 
@@ -322,7 +322,7 @@ def test_a_plugin_that_is_not_there_is_named(bus_name):
 
 def test_without_the_device_it_says_what_to_do(bus_name):
     with symphony_ipc.IPCBus(device="/dev/symphony-is-not-here") as bus:
-        assert bus.call("pool_manager", {"method": "describe"})["name"] == "pool_manager"
+        assert bus.call("pool_manager", {"method": "describe"})["id"] == "pool_manager"
         with pytest.raises(symphony_ipc.NotAvailable, match="modprobe symphony") as caught:
             bus.call("elsewhere", {})
     assert caught.value.extension_id == "elsewhere"

@@ -86,7 +86,7 @@ def test_the_pit_serves_other_processes_while_python_is_busy(mixed, bus_name):
         message = {"extension_id": "pool_manager", "message": {"method": "describe"}}
         # The GIL is released around this wait only: the member answers without it.
         answer = conductor.call("mixed", {"method": "ask", "params": message})
-        assert answer["name"] == "pool_manager"
+        assert answer["id"] == "pool_manager"
 
 
 def test_the_caller_is_the_kernels_word(plain, bus):

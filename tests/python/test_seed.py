@@ -30,7 +30,7 @@ def test_gets_answers_from_pool_manager(conductor):
         return await conductor.call_extension("pool_manager", {"method": "describe"})
 
     answer = asyncio.run(main())
-    assert answer["name"] == "pool_manager"
+    assert answer["id"] == "pool_manager"
     assert "acquire" in [method["name"] for method in answer["methods"]]
 
 
