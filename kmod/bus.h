@@ -42,11 +42,13 @@ struct symp_bus {
 	struct list_head node;
 	u32 living;
 
+	/* Who claims what. */
 	struct mutex lock;
 	struct xarray services;
 	struct rhashtable names;
 
 	struct xarray endpoints;
+	/* All watches between endpoints of this bus. */
 	spinlock_t watch_lock;
 };
 

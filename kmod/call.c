@@ -169,7 +169,8 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 			write_outcome(call);
 		}
 		call->answer.offset = call->offset;
-		smp_store_release(&call->done, true);
+		/* Nobody sleeps on it: this is for call_attach(), by its lock. */
+		WRITE_ONCE(call->done, true);
 		symp_queue_push(ep, &ep->home, &call->answer, handoff);
 		return;
 	}
@@ -178,6 +179,7 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		symp_call_put(call);
 	}
 	guard(rcu)();
+	/* Pairs with the acquire in symp_sleep(). */
 	smp_store_release(&call->done, true);
 	if (task)
 		symp_wake(task, handoff);

@@ -55,6 +55,7 @@ static __always_inline int copy_arg(void *arg, size_t size,
 /* The endpoint of @file, if the current process may use it. */
 static struct symp_endpoint *endpoint_of(struct file *file)
 {
+	/* Pairs with the release in do_join(). */
 	struct symp_endpoint *ep = smp_load_acquire(&file->private_data);
 
 	if (!ep)
@@ -140,7 +141,7 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (smp_load_acquire(&file->private_data))
+	if (READ_ONCE(file->private_data))
 		return -EISCONN;
 	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL) ||
 	    arg.reserved || arg.mode & ~0666)

@@ -73,8 +73,8 @@ struct symp_endpoint {
 	struct list_head watches;
 	bool unwatchable;
 
+	/* Guards the rest. */
 	spinlock_t lock;
-	/* lock */
 	bool dead;
 	struct symp_pool *pool;
 	u32 nr_lanes;

@@ -25,8 +25,8 @@
 
 struct symp_owner {
 	struct mmu_notifier mn;
+	/* Guards the rest. */
 	spinlock_t lock;
-	/* lock */
 	struct list_head endpoints;
 	bool gone;
 };

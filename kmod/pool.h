@@ -53,7 +53,7 @@ struct symp_slice {
 
 #define SYMP_NIL	(~0U)
 #define SYMP_SL_BITS	3
-#define SYMP_SL		(1U << SYMP_SL_BITS)
+#define SYMP_SL		BIT(SYMP_SL_BITS)
 #define SYMP_FL		(25 - SYMP_SL_BITS)
 
 /**

@@ -51,7 +51,11 @@ int symp_sleep(const bool *done, const bool *also, u64 deadline)
 
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		if (smp_load_acquire(done) || (also && smp_load_acquire(also)))
+		/* Pairs with the releases in *_done() and symp_call_settle(). */
+		if (smp_load_acquire(done))
+			break;
+		/* Likewise. */
+		if (also && smp_load_acquire(also))
 			break;
 		if (signal_pending(current)) {
 			err = -ERESTARTSYS;
@@ -181,6 +185,7 @@ static void room_waiter_done(struct room_waiter *w, u32 offset)
 	list_del_init(&w->node);
 	w->offset = offset;
 	guard(rcu)();
+	/* Pairs with the acquire in symp_sleep(). */
 	smp_store_release(&w->done, true);
 	symp_wake(task, false);
 }
@@ -349,6 +354,7 @@ static void receiver_done(struct symp_receiver *r, u32 offset, bool handoff)
 	list_del(&r->node);
 	r->offset = offset;
 	guard(rcu)();
+	/* Pairs with the acquire in symp_sleep(). */
 	smp_store_release(&r->done, true);
 	symp_wake(task, handoff);
 }
