@@ -4,7 +4,7 @@
 # which sees the variables below and appends to these lists:
 #
 #   USER_TARGETS     files that "make user" builds, all under $(O)
-#   TEST_PROGS       kselftest programs under $(O)/tests/, run by the suite
+#   TEST_PROGS       kselftest programs under $(O)/tests/, which the suite runs
 #   INSTALL_TARGETS  phony targets named install-<what>, run by "make install", each
 #                    with its uninstall-<what>; they honour $(DESTDIR), $(PREFIX),
 #                    $(LIBDIR) and $(INCLUDEDIR)
@@ -49,11 +49,13 @@ INSTALL_TARGETS :=
 
 all: module user		## build the module and everything in user space
 
-include $(wildcard libbus/build.mk pit/build.mk bpf/build.mk pybinding/build.mk \
+include $(wildcard libbus/build.mk pit/build.mk bpf/build.mk pybinding/build.mk docs/examples/build.mk \
 	tests/build.mk tests/*/build.mk)
 -include $(shell [ -d $(O)/obj ] && find $(O)/obj $(O)/tests -name '*.d' 2>/dev/null)
 
 user: $(USER_TARGETS) $(TEST_PROGS)	## build the library, tools, Python package and tests
+	@mkdir -p $(O)
+	@printf '%s\n' $(TEST_PROGS) >$(O)/tests.list
 
 # --- the module --------------------------------------------------------------
 
