@@ -23,6 +23,7 @@ struct sbus_timer {
 	void (*fn)(void *self, void *arg);
 	void *arg;
 	uint64_t when;
+	uint64_t order;		/* of being set: among equals, the first runs first */
 };
 
 struct sbus_member {
@@ -38,6 +39,7 @@ struct sim {
 	bool watched[MAX_ENDPOINTS];
 	bool dead[MAX_ENDPOINTS];
 	uint64_t outcomes;
+	uint64_t timer_sets;
 };
 
 static uint64_t now = BORN;
@@ -329,6 +331,7 @@ int sbus_timer_set(struct sbus_timer *timer, uint64_t when)
 	if (when && fails())
 		return -EAGAIN;
 	timer->when = when;
+	timer->order = ++timer->sim->timer_sets;
 	return 0;
 }
 
@@ -500,7 +503,8 @@ void sim_advance(struct sim *sim, uint64_t ms)
 
 		for (t = sim->timers; t; t = t->next)
 			if (t->when && t->when <= until &&
-			    (!first || t->when < first->when))
+			    (!first || t->when < first->when ||
+			     (t->when == first->when && t->order < first->order)))
 				first = t;
 		if (!first)
 			break;
