@@ -23,3 +23,4 @@ $(O)/tests/pit-host: $(O)/obj/tests/pit/host.o $(O)/libsymphony.so $(pit_plugins
 	$(CC) $(LDFLAGS) -o $@ $< -L$(O) -lsymphony -lyyjson
 
 .SECONDARY: $(patsubst %,$(O)/obj/tests/pit/%.o,$(pit_sim_tests) sim host)
+$(O)/obj/tests/pit/docs.o: docs/pool_manager.md docs/dag_tracker.md
