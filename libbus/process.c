@@ -30,23 +30,23 @@ SBUS_API uint64_t sbus_get_timeout(struct sbus *bus)
  */
 static void leave(struct receiver *receiver)
 {
+	struct release *release = &receiver->release, batch;
 	struct sbus *bus = receiver->bus;
-	struct release batch;
 
 	receiver_flush(receiver);
-	if (!receiver->release.nr)
+	if (!release->nr)
 		return;
 	if (atomic_load(&bus->claims)) {
-		release_now(bus, &receiver->release);
+		release_now(bus, release);
 		return;
 	}
 	release_init(&batch);
 	bus_lock(bus);
-	for (uint32_t i = 0; i < receiver->release.nr && !batch.nr; i++)
-		release_keep_locked(bus, receiver->release.offsets[i], &batch);
+	while (release->nr && !batch.nr)
+		release_keep_locked(bus, release->offsets[--release->nr], &batch);
 	bus_unlock(bus);
-	if (batch.nr)
-		release_now(bus, &batch);
+	release_now(bus, &batch);
+	release_now(bus, release);
 }
 
 /* Receives and handles: how many messages, or -errno. */

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # kselftest programs that test libsymphony.
 
-LIBBUS_TEST_NAMES := $(filter-out common plugin,$(basename $(notdir $(wildcard tests/libbus/*.c))))
+LIBBUS_TEST_NAMES := $(filter-out common server plugin,$(basename $(notdir $(wildcard tests/libbus/*.c))))
 LIBBUS_TEST_PROGS := $(addprefix $(O)/tests/libbus-,$(LIBBUS_TEST_NAMES))
-TEST_PROGS += $(LIBBUS_TEST_PROGS) $(O)/libbus-plugin.so
+TEST_PROGS += $(LIBBUS_TEST_PROGS)
+USER_TARGETS += $(O)/libbus-plugin.so
 
 # -isystem and no sign-compare: the harness's macros compare as they please.
 $(O)/obj/tests/libbus/%.o: tests/libbus/%.c
@@ -12,7 +13,8 @@ $(O)/obj/tests/libbus/%.o: tests/libbus/%.c
 		-c -o $@ $<
 
 $(LIBBUS_TEST_PROGS): $(O)/tests/libbus-%: $(O)/obj/tests/libbus/%.o \
-		$(O)/obj/tests/libbus/common.o $(O)/obj/libbus/idmap.o $(O)/libsymphony.so
+		$(O)/obj/tests/libbus/common.o $(O)/obj/tests/libbus/server.o \
+		$(O)/obj/libbus/idmap.o $(O)/libsymphony.so
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson \
 		-Wl,-rpath,'$$ORIGIN/..'

@@ -372,13 +372,19 @@ int stop_child(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-int count_threads(void)
+bool single_threaded(void)
 {
-	DIR *dir = opendir("/proc/self/task");
-	int nr = -2;
+	/* A thread that was joined can be listed for a moment longer. */
+	for (int i = 0; i < 1000; i++) {
+		DIR *dir = opendir("/proc/self/task");
+		int nr = -2;
 
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
+		while (readdir(dir))
+			nr++;
+		closedir(dir);
+		if (nr == 1)
+			return true;
+		usleep(1000);
+	}
+	return false;
 }

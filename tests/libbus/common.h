@@ -70,7 +70,7 @@ pid_t serve_child(struct sbus *bus, const struct symphony_extension *extension, 
 /* SIGTERM: returns the exit status, or -errno. */
 int stop_child(pid_t pid);
 
-/* How many threads this process has. */
-int count_threads(void);
+/* Are all threads but this one gone, or soon? */
+bool single_threaded(void);
 
 #endif /* TESTS_LIBBUS_COMMON_H */

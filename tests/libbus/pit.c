@@ -33,7 +33,7 @@ FIXTURE_TEARDOWN(pit)
 {
 	sbus_pit_unref(self->pit);
 	sbus_error_clear(&self->error);
-	EXPECT_EQ(1, count_threads());
+	EXPECT_TRUE(single_threaded());
 }
 
 TEST_F(pit, method_answers_at_once_in_the_calling_thread)
