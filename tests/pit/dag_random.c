@@ -14,7 +14,7 @@
 
 #define MAX_NODES 14
 #define STEPS 120
-#define SEEDS 250
+#define SEEDS 100
 #define MAX_TAKERS STEPS
 
 enum state { PENDING, READY, RUNNING, BACKOFF, DONE, FAILED, CANCELLED };

@@ -15,7 +15,7 @@
 #define N_MODELS 6
 #define N_SENDERS 3
 #define STEPS 300
-#define SEEDS 150
+#define SEEDS 30
 
 enum model_state { COLD, WARMING, HOT, FAILED };
 static const char *const state_names[] = { "cold", "warming", "hot", "failed" };
