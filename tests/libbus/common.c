@@ -14,8 +14,11 @@
 
 static void told(struct outcome *outcome, char *text, const struct sbus_error *error)
 {
+	static atomic_int order;
+
 	pthread_mutex_lock(&outcome->lock);
 	outcome->count++;
+	outcome->order = ++order;
 	outcome->thread = pthread_self();
 	outcome->error = error ? error->error : 0;
 	outcome->code = error ? error->code : 0;
@@ -351,7 +354,8 @@ pid_t serve_child(struct sbus *bus, const struct symphony_extension *extension, 
 		return -errno;
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		exit(sbus_extension_main(extension, 7, (char **)argv));
+		/* Not exit(): what the parent's other threads hold looks like leaks here. */
+		_exit(sbus_extension_main(extension, 7, (char **)argv));
 	}
 	for (int i = 0; i < 1000; i++) {
 		r = sbus_call_json(bus, id, "{\"method\":\"describe\"}", 21, 0, NULL, NULL);

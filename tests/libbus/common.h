@@ -22,6 +22,7 @@ struct outcome {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	int count;			/* how often it was told */
+	int order;			/* when, among all outcomes */
 	int error;
 	int64_t code;
 	char text[4096];		/* the result's JSON, or the error's message */

@@ -115,7 +115,8 @@ TEST_F(pit_serve, held_call_is_answered_later)
 TEST_F(pit_serve, members_can_be_called_in_process_at_the_same_time)
 {
 	struct sbus_request request = SBUS_REQUEST_INIT("probe");
-	struct outcome remote = OUTCOME_INIT, local = OUTCOME_INIT;
+	static struct outcome remote = OUTCOME_INIT;
+	struct outcome local = OUTCOME_INIT;
 
 	request.content_type = SBUS_JSON;
 	request.body = "{\"method\":\"hold\"}";
@@ -146,7 +147,7 @@ TEST_F(pit_serve, deadline_of_the_caller_ends_what_is_owed)
 TEST_F(pit_serve, answer_to_a_caller_that_cancelled_is_told_to_be_late)
 {
 	struct sbus_request request = SBUS_REQUEST_INIT("probe");
-	struct outcome remote = OUTCOME_INIT;
+	static struct outcome remote = OUTCOME_INIT;
 	struct sbus_slot *slot;
 
 	request.content_type = SBUS_JSON;
@@ -163,7 +164,7 @@ TEST_F(pit_serve, answer_to_a_caller_that_cancelled_is_told_to_be_late)
 TEST_F(pit_serve, death_of_a_caller_cancels_what_is_owed_and_is_told)
 {
 	struct sbus_request request = SBUS_REQUEST_INIT("probe");
-	struct outcome remote = OUTCOME_INIT;
+	static struct outcome remote = OUTCOME_INIT;
 	uint64_t endpoint = sbus_endpoint(self->bus);
 
 	ASSERT_EQ(0, CALL("{\"method\":\"watch\"}")) TH_LOG("%s", self->error.message);
@@ -187,7 +188,7 @@ TEST_F(pit_serve, death_of_a_caller_cancels_what_is_owed_and_is_told)
 TEST_F(pit_serve, stop_ends_remote_calls_with_an_error_and_frees_the_id)
 {
 	struct sbus_request request = SBUS_REQUEST_INIT("probe");
-	struct outcome remote = OUTCOME_INIT;
+	static struct outcome remote = OUTCOME_INIT;
 
 	request.content_type = SBUS_JSON;
 	request.body = "{\"method\":\"hold\"}";
