@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
 static const size_t sizes[] = { 64, 4 << 10, BENCH_SIZE_MAX };
 
 unsigned char bench_scratch[BENCH_SIZE_MAX];
@@ -154,11 +156,22 @@ static void round_trip(const struct bench_peer *peer, unsigned char *request, si
 	check("answer", peer->call(request, size), size, ~round, round, 2);
 }
 
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * The figure is the median of a few: now and then the kernel has housekeeping
+ * to do, for the length of ten round trips.
+ */
 static void measure(const struct bench_peer *peer, size_t size)
 {
 	unsigned char *request = malloc(size);
+	uint64_t round = 0, ns[3];
 	char label[24];
-	uint64_t ns;
 	pid_t pid;
 
 	if (!request)
@@ -171,19 +184,22 @@ static void measure(const struct bench_peer *peer, size_t size)
 	if (peer->connect)
 		peer->connect(size);
 
-	for (unsigned int i = 0; i < BENCH_WARMUP; i++)
-		round_trip(peer, request, size, i);
-	bench_begin();
-	for (unsigned int i = BENCH_WARMUP; i < BENCH_WARMUP + BENCH_ROUNDS; i++)
-		round_trip(peer, request, size, i);
-	ns = bench_end();
+	while (round < BENCH_WARMUP)
+		round_trip(peer, request, size, round++);
+	for (size_t i = 0; i < ARRAY_SIZE(ns); i++) {
+		bench_begin();
+		for (unsigned int j = 0; j < BENCH_ROUNDS; j++)
+			round_trip(peer, request, size, round++);
+		ns[i] = bench_end();
+	}
+	qsort(ns, ARRAY_SIZE(ns), sizeof(ns[0]), by_value);
 
 	signal(SIGCHLD, SIG_DFL);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	free(request);
 	snprintf(label, sizeof(label), "%zu", size);
-	bench_print(peer->name, label, ns, BENCH_ROUNDS);
+	bench_print(peer->name, label, ns[ARRAY_SIZE(ns) / 2], BENCH_ROUNDS);
 }
 
 /*
@@ -195,7 +211,7 @@ void bench_round_trips(const struct bench_peer *peer)
 	const char *only = getenv("BENCH_SIZE");
 
 	bench_pin();
-	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		int status;
 		pid_t pid;
 

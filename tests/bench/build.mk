@@ -2,9 +2,10 @@
 # The benchmarks, in $(O)/bench/, and the gauge that CI reads.
 
 bench-progs := calibrate futex pipe seqpacket symphony
-bench-lib-progs := $(if $(wildcard libbus/*.c),libsymphony pit)
+bench-lib-progs := libsymphony pit
+bench-plugins := member.so
 
-USER_TARGETS += $(addprefix $(O)/bench/,$(bench-progs) $(bench-lib-progs))
+USER_TARGETS += $(addprefix $(O)/bench/,$(bench-progs) $(bench-lib-progs) $(bench-plugins))
 
 $(O)/obj/tests/bench/%.o: tests/bench/%.c
 	@mkdir -p $(@D)
@@ -17,6 +18,12 @@ $(addprefix $(O)/bench/,$(bench-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o 
 $(addprefix $(O)/bench/,$(bench-lib-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/obj/tests/bench/bench.o $(O)/libsymphony.so
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson
+
+# Loaded by roundtrip.py.
+$(O)/obj/tests/bench/member.o: override CFLAGS += -DSYMPHONY_PLUGIN
+$(O)/bench/member.so: $(O)/obj/tests/bench/member.o $(O)/libsymphony.so
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson
 
 # Loaded into QEMU by tests/bench/profile.
 $(O)/bench/profile.so: $(O)/obj/tests/bench/profile.o

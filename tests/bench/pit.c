@@ -123,10 +123,10 @@ int main(void)
 		errx(1, "%s", sbus_error_message(&error));
 	member = sbus_pit_lookup(pit, "bench");
 
-	directly("pit-null-direct", nothing);
-	through_host("pit-null", member, "{\"method\":\"nothing\",\"params\":{}}", NULL);
 	directly("pit-value-direct", answer_directly);
 	through_host("pit-value", member, "{\"method\":\"answer\",\"params\":{}}", &outcomes);
+	directly("pit-null-direct", nothing);
+	through_host("pit-null", member, "{\"method\":\"nothing\",\"params\":{}}", NULL);
 	sbus_pit_unref(pit);
 	return 0;
 }

@@ -15,6 +15,7 @@ KERNEL = 1 << 63
 class Symbols:
     def __init__(self):
         self.table = []
+        self.files = {}	# what can be disassembled, by the suffix of its symbols
 
     def add(self, nm, base, suffix, end):
         """Add the functions of nm's output, up to an end that covers no symbol."""
@@ -43,26 +44,35 @@ def nm(path, *options):
                           stderr=subprocess.DEVNULL, text=True).stdout
 
 
-def load_symbols(folder, program):
+def load_symbols(folder, outputs, program):
+    release = (folder / "release").read_text().strip()
     symbols = Symbols()
     symbols.add((folder / "kallsyms").read_text(), 0, "", (1 << 64) - 1)
-    symbols.add(nm(program), PIE_BASE, f" [bench/{program.name}]", PIE_BASE + (1 << 24))
-    for line in (folder / "ldd").read_text().splitlines():
+    symbols.files[" [symphony]"] = outputs / f"kmod-{release}" / "kmod" / "symphony.ko"
+    mapped = [(outputs / "bench" / program, PIE_BASE, f" [bench/{program}]")]
+    for line in (folder / "libraries").read_text().splitlines():
         match = re.match(r"\s*(?:.* => )?(\S+) \(0x([0-9a-f]+)\)", line)
         if match:
-            path, base = pathlib.Path(match[1]), int(match[2], 16)
-            table = nm(path) or nm(path, "-D")
-            symbols.add(table, base, f" [{path.name}]", base + (1 << 28))
+            path = pathlib.Path(match[1])
+            mapped.append((path, int(match[2], 16), f" [{path.name}]"))
+    for path, base, suffix in mapped:
+        symbols.add(nm(path) or nm(path, "-D") or "0 t all", base, suffix, base + (1 << 24))
+        symbols.files[suffix] = path
     symbols.seal()
     return symbols
 
 
-def annotate(function, module, counts, symbols, rounds):
-    """Disassemble what ran of a function of the module, with how often it did."""
+def annotate(function, counts, symbols, rounds):
+    """Disassemble what ran of a function, with how often it did."""
+    found = [(start, name[len(function):]) for start, name in symbols.table
+             if name and name.startswith(f"{function} [")]
+    if not found:
+        raise SystemExit(f"profile: no function {function} in symphony.ko, the libraries, "
+                         "or the program")
+    start, suffix = found[0]
     listing = subprocess.run(["objdump", "-d", "-r", "--no-show-raw-insn",
-                              f"--disassemble={function}", module],
+                              f"--disassemble={function}", symbols.files[suffix]],
                              stdout=subprocess.PIPE, text=True, check=True).stdout
-    start = next(start for start, name in symbols.table if name == f"{function} [symphony]")
     first = None
     for line in listing.splitlines():
         match = re.match(r"\s*([0-9a-f]+):\t(?!R_)", line)
@@ -92,7 +102,7 @@ def main():
     name, size, figure = (folder / "figure").read_text().split()[-3:]
     total = sum(counts.values())
     rounds = round(total / int(figure))
-    symbols = load_symbols(folder, options.outputs / "bench" / options.program)
+    symbols = load_symbols(folder, options.outputs, options.program)
 
     functions, calls, places = Counter(), Counter(), Counter()
     for address, count in counts.items():
@@ -109,10 +119,8 @@ def main():
         print(f"{count / rounds:7.0f}  {count / total:6.1%} {calls[function] / rounds:6.2f}"
               f"  {function}")
     if options.annotate:
-        release = (folder / "release").read_text().strip()
-        module = options.outputs / f"kmod-{release}" / "kmod" / "symphony.ko"
         print(f"\n{options.annotate}, times a round trip:")
-        annotate(options.annotate, module, counts, symbols, rounds)
+        annotate(options.annotate, counts, symbols, rounds)
 
 
 if __name__ == "__main__":
