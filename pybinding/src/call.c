@@ -512,6 +512,20 @@ static PyObject *get_cancel_message(PyObject *self, void *closure)
 			 call->value : Py_None);
 }
 
+static PyObject *get_pid(PyObject *self, void *closure)
+{
+	pid_t pid = ((struct call *)self)->pid;
+
+	return pid ? PyLong_FromLong(pid) : Py_NewRef(Py_None);
+}
+
+static PyObject *get_replica(PyObject *self, void *closure)
+{
+	uint64_t replica = ((struct call *)self)->replica;
+
+	return replica ? PyLong_FromUnsignedLongLong(replica) : Py_NewRef(Py_None);
+}
+
 static PyObject *call_repr(PyObject *self)
 {
 	static const char *const phases[] = {
@@ -609,6 +623,10 @@ static PyMethodDef call_methods[] = {
 };
 
 static PyGetSetDef call_getset[] = {
+	{ "pid", get_pid, NULL,
+	  PyDoc_STR("The process that answered, or None."), NULL },
+	{ "replica", get_replica, NULL,
+	  PyDoc_STR("The id of the endpoint that answered, or None."), NULL },
 	{ "_asyncio_future_blocking", get_blocking, set_blocking,
 	  PyDoc_STR("How asyncio knows that this can be waited for."), NULL },
 	{ "_cancel_message", get_cancel_message, NULL,

@@ -34,6 +34,8 @@ struct call {
 	enum call_phase phase;
 	bool blocking;		/* asyncio's _asyncio_future_blocking */
 	bool retrieved;
+	pid_t pid;		/* of who answered, 0 when it was the Pit or the kernel, */
+	uint64_t replica;	/* and its endpoint */
 	PyObject *value;	/* the answer, or the exception */
 	PyObject *loop;
 	PyObject *callback;	/* the first one, */

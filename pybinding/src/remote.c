@@ -22,6 +22,10 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 		return;
 	}
 	call_list_add(&call->bus->finished, call);
+	if (reply) {
+		call->pid = sbus_message_pid(reply);
+		call->replica = sbus_message_sender(reply);
+	}
 	if (error) {
 		sbus_error_copy(&call->answer.error, error);
 		return;
