@@ -181,6 +181,34 @@ TEST_F(limits, larger_reply_takes_free_room)
 	}
 }
 
+TEST_F(limits, larger_replies_have_a_senders_share)
+{
+	int held = 0, ret = 0;
+
+	if (self->q.share_max > 50)
+		SKIP(return, "one sender may hold %u%%", self->q.share_max);
+	/* The caller keeps what it gets; the room it asked for is small. */
+	while (!ret) {
+		const struct symphony_msg *msg;
+
+		ASSERT_EQ(0, send_sized(self, 1, 1));
+		msg = ep_next(&self->duo.server, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		ret = ep_reply(&self->duo.server, msg, self->body, 4000,
+			       SYMPHONY_REPLY_RELEASE);
+		msg = ep_next(&self->duo.client, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		EXPECT_EQ(ret, msg->status);
+		held += !ret;
+	}
+	EXPECT_EQ(-EMSGSIZE, ret);
+	EXPECT_GE(held, 1);
+	EXPECT_LE((__u64)held * 4128 * 100,
+		  (__u64)SYMPHONY_POOL_MIN * self->q.share_max);
+	/* The rest is the caller's own, to set aside. */
+	EXPECT_EQ(0, send_sized(self, 1, 4000));
+}
+
 TEST_F(limits, own_pool_full_is_enobufs)
 {
 	int why, sent = duo_flood(&self->duo, 1, 4000, &why);

@@ -279,6 +279,33 @@ TEST_F(recv, releases_first)
 	EXPECT_NE(NULL, ep_next(&self->duo.server, -1));
 }
 
+TEST_F(recv, offsets_can_replace_what_they_release)
+{
+	__u32 offsets[4], first[4];
+	struct symphony_recv recv = {
+		.size = sizeof(recv), .max = 4, .deadline = dev_after(DEV_LONG),
+		.offsets = (uintptr_t)offsets, .release = (uintptr_t)offsets,
+		.nr_release = 4,
+	};
+
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, duo_send(&self->duo, i, 8));
+	}
+	ASSERT_EQ(4, ep_recv(&self->duo.server, offsets, 4, DEV_LONG));
+	memcpy(first, offsets, sizeof(first));
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, duo_send(&self->duo, 10 + i, 8));
+	}
+	ASSERT_EQ(0, dev_ioctl(self->duo.server.fd, SYMPHONY_IOC_RECV, &recv));
+	EXPECT_EQ(0, recv.nr_release);
+	ASSERT_EQ(4, recv.nr);
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(-EINVAL, ep_release_at(&self->duo.server, first[i]));
+		EXPECT_EQ(10 + i, ep_msg(&self->duo.server, offsets[i])->method);
+		EXPECT_EQ(0, ep_release_at(&self->duo.server, offsets[i]));
+	}
+}
+
 struct sharer {
 	struct ep *ep;
 	pthread_t thread;
