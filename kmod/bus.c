@@ -61,7 +61,7 @@ bool symp_bus_permission(struct symp_bus *bus, u32 want)
 	       ns_capable(bus->net->user_ns, CAP_DAC_OVERRIDE);
 }
 
-static struct symp_bus *bus_create(struct net *net, const char *name, u32 mode)
+static struct symp_bus *bus_alloc(struct net *net, const char *name, u32 mode)
 {
 	struct symp_bus *bus;
 	int err;
@@ -83,7 +83,6 @@ static struct symp_bus *bus_create(struct net *net, const char *name, u32 mode)
 	mutex_init(&bus->lock);
 	xa_init(&bus->endpoints);
 	spin_lock_init(&bus->watch_lock);
-	list_add(&bus->node, &buses);
 	return bus;
 }
 
@@ -109,24 +108,33 @@ static struct symp_bus *bus_find(struct net *net, const char *name)
 struct symp_bus *symp_bus_join(const char *name, u32 mode, u32 flags)
 {
 	struct net *net = current->nsproxy->net_ns;
-	struct symp_bus *bus;
+	struct symp_bus *bus, *new = NULL;
 
-	guard(mutex)(&buses_lock);
-	bus = bus_find(net, name);
-	if (!bus) {
-		if (!(flags & SYMPHONY_JOIN_CREATE))
-			return ERR_PTR(-ENOENT);
-		bus = bus_create(net, name, mode);
-		if (IS_ERR(bus))
-			return bus;
-	} else {
-		if (flags & SYMPHONY_JOIN_EXCL)
-			return ERR_PTR(-EEXIST);
-		if (!symp_bus_permission(bus, 4))
-			return ERR_PTR(-EACCES);
-		symp_bus_get(bus);
+	/* Not under the lock: every death takes it, and memory can take long. */
+	if (flags & SYMPHONY_JOIN_CREATE) {
+		new = bus_alloc(net, name, mode);
+		if (IS_ERR(new))
+			return new;
 	}
-	bus->living++;
+	scoped_guard(mutex, &buses_lock) {
+		bus = bus_find(net, name);
+		if (!bus && new) {
+			bus = no_free_ptr(new);
+			list_add(&bus->node, &buses);
+			bus->living++;
+		} else if (!bus) {
+			bus = ERR_PTR(-ENOENT);
+		} else if (flags & SYMPHONY_JOIN_EXCL) {
+			bus = ERR_PTR(-EEXIST);
+		} else if (!symp_bus_permission(bus, 4)) {
+			bus = ERR_PTR(-EACCES);
+		} else {
+			symp_bus_get(bus);
+			bus->living++;
+		}
+	}
+	if (new)
+		symp_bus_put(new);
 	return bus;
 }
 

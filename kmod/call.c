@@ -121,7 +121,10 @@ void symp_call_fetched(struct symp_call *call)
 	if (call->offset != SYMPHONY_NO_OFFSET) {
 		s = symp_pool_slice(ep->pool, call->offset);
 		s->user = 1;
-		if (call->offset != call->slot || !call->copying) {
+		if (call->offset != call->slot) {
+			s->kernel = 0;
+			s->owner = call->larger;
+		} else if (!call->copying) {
 			s->kernel = 0;
 			s->owner = NULL;
 		}
@@ -415,6 +418,8 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	err = symp_pool_fill(pool, call->request.offset, arg->body,
 			     arg->body_len);
 	symp_pool_put(pool);
+	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
+		err = -ETIMEDOUT;
 	if (!err)
 		return call_attach(call);
 

@@ -28,6 +28,7 @@ struct symphony_wait;
  * @made: for the caller's death
  * @done: there is an outcome. Set once; also read without the lock
  * @copying: a replier is writing into @slot
+ * @larger: the lane charged for an answer that is not in @slot
  * @timed: @timer was armed and has a reference
  * @status: of the outcome
  * @offset: of the answer; SYMPHONY_NO_OFFSET for an outcome the kernel made
@@ -60,6 +61,7 @@ struct symp_call {
 	u32 room;
 	bool done;
 	bool copying;
+	struct symp_lane *larger;
 	bool timed;
 	int status;
 	u32 offset;

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "bus.h"
@@ -52,6 +53,12 @@ static __always_inline int copy_arg(void *arg, size_t size,
 	return copy_struct_from_user(arg, size, uarg, usize);
 }
 
+/* Shared memory does not make another process the owner: it has another pid. */
+static bool is_owner(struct symp_endpoint *ep)
+{
+	return symp_owner_is_current(ep->owner) && task_tgid(current) == ep->pid;
+}
+
 /* The endpoint of @file, if the current process may use it. */
 static struct symp_endpoint *endpoint_of(struct file *file)
 {
@@ -60,7 +67,7 @@ static struct symp_endpoint *endpoint_of(struct file *file)
 
 	if (!ep)
 		return ERR_PTR(-ENOTCONN);
-	if (!symp_owner_is_current(ep->owner))
+	if (!is_owner(ep))
 		return ERR_PTR(-EPERM);
 	return ep;
 }
@@ -95,18 +102,28 @@ static int release_offsets(struct symp_endpoint *ep, u64 address, u32 nr,
 	return err;
 }
 
-/* Check what a RECV asks for; @how->offsets can be written afterwards. */
-static int receive_from_user(struct symp_receive *how, u64 offsets, u32 max,
-			     u64 deadline, bool dontwait)
+/* What a RECV asks for. */
+static int receive_init(struct symp_receive *how, u64 offsets, u32 max,
+			u64 deadline, bool dontwait)
 {
 	how->offsets = u64_to_user_ptr(offsets);
 	how->max = max;
 	how->deadline = deadline;
 	how->dontwait = dontwait;
-	if (!max || max > SYMPHONY_BATCH_MAX)
-		return -EINVAL;
-	return fault_in_writeable((char __user *)how->offsets,
-				  max * sizeof(*how->offsets)) ? -EFAULT : 0;
+	return max && max <= SYMPHONY_BATCH_MAX ? 0 : -EINVAL;
+}
+
+/*
+ * Nothing is taken that could not be told. After the release array was read,
+ * which may be the same: this writes.
+ */
+static int receive_prepare(const struct symp_receive *how, u32 __user *unr)
+{
+	if (put_user(0, unr) ||
+	    fault_in_writeable((char __user *)how->offsets,
+			       how->max * sizeof(*how->offsets)))
+		return -EFAULT;
+	return 0;
 }
 
 static long do_query(void __user *uarg)
@@ -278,8 +295,8 @@ static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
 		return ret;
 	if (arg.flags & ~SYMPHONY_RECV_DONTWAIT || arg.reserved)
 		return -EINVAL;
-	ret = receive_from_user(&how, arg.offsets, arg.max, arg.deadline,
-				nonblock || arg.flags & SYMPHONY_RECV_DONTWAIT);
+	ret = receive_init(&how, arg.offsets, arg.max, arg.deadline,
+			   nonblock || arg.flags & SYMPHONY_RECV_DONTWAIT);
 	if (ret)
 		return ret;
 	if (arg.nr_release) {
@@ -288,8 +305,9 @@ static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
 		if (ret)
 			return ret;
 	}
-	if (put_user(0, &uarg->nr))
-		return -EFAULT;
+	ret = receive_prepare(&how, &uarg->nr);
+	if (ret)
+		return ret;
 	spin_lock(&ep->lock);
 	ret = symp_queue_receive_locked(ep, &how);
 	return ret < 0 ? ret : put_user(ret, &uarg->nr);
@@ -311,17 +329,20 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 		return -EINVAL;
 	if (arg.flags & SYMPHONY_REPLY_RECV) {
 		next = &how;
-		ret = receive_from_user(next, arg.offsets, arg.max, arg.deadline,
-					nonblock ||
-					arg.flags & SYMPHONY_REPLY_DONTWAIT);
+		ret = receive_init(next, arg.offsets, arg.max, arg.deadline,
+				   nonblock ||
+				   arg.flags & SYMPHONY_REPLY_DONTWAIT);
 		if (ret)
 			return ret;
-		if (put_user(0, &uarg->nr))
-			return -EFAULT;
 	}
 	if (arg.nr_release) {
 		ret = release_offsets(ep, arg.release, arg.nr_release,
 				      &uarg->nr_release);
+		if (ret)
+			return ret;
+	}
+	if (next) {
+		ret = receive_prepare(next, &uarg->nr);
 		if (ret)
 			return ret;
 	}
@@ -401,20 +422,21 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	}
 }
 
+/* Whoever holds the file sees the endpoint die; the rest is the owner's. */
 static __poll_t device_poll(struct file *file, poll_table *wait)
 {
-	struct symp_endpoint *ep = endpoint_of(file);
-	__poll_t mask = 0;
+	/* Pairs with the release in do_join(). */
+	struct symp_endpoint *ep = smp_load_acquire(&file->private_data);
 
-	if (IS_ERR(ep))
+	if (!ep)
 		return EPOLLERR;
 	poll_wait(file, &ep->poll, wait);
 	guard(spinlock)(&ep->lock);
 	if (ep->dead)
-		mask |= EPOLLHUP | EPOLLERR;
-	else if (!list_empty(&ep->busy))
-		mask |= EPOLLIN | EPOLLRDNORM;
-	return mask;
+		return EPOLLHUP | EPOLLERR;
+	if (is_owner(ep) && !list_empty(&ep->busy))
+		return EPOLLIN | EPOLLRDNORM;
+	return 0;
 }
 
 static int device_mmap(struct file *file, struct vm_area_struct *vma)
@@ -435,6 +457,21 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 	return err;
 }
 
+/*
+ * The owner's last thread closes its files. Its memory follows, and with it the
+ * endpoint (see owner.c), unless somebody is reading that memory and keeps it.
+ */
+static int device_flush(struct file *file, fl_owner_t id)
+{
+	/* Pairs with the release in do_join(). */
+	struct symp_endpoint *ep = smp_load_acquire(&file->private_data);
+
+	if (ep && current->flags & PF_EXITING && task_tgid(current) == ep->pid &&
+	    !atomic_read(&current->signal->live))
+		symp_endpoint_kill(ep);
+	return 0;
+}
+
 static int device_release(struct inode *inode, struct file *file)
 {
 	if (file->private_data)
@@ -452,6 +489,7 @@ static int device_open(struct inode *inode, struct file *file)
 static const struct file_operations device_fops = {
 	.owner = THIS_MODULE,
 	.open = device_open,
+	.flush = device_flush,
 	.release = device_release,
 	.unlocked_ioctl = device_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

@@ -62,28 +62,28 @@ struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
 	symp_lane_init(&ep->home);
 	INIT_LIST_HEAD(&ep->busy);
 	INIT_LIST_HEAD(&ep->receivers);
-	INIT_LIST_HEAD(&ep->room_waiters);
+	INIT_LIST_HEAD(&ep->starved);
 
-	ep->pool = symp_pool_create(pool_size);
-	if (IS_ERR(ep->pool)) {
-		err = PTR_ERR(ep->pool);
-		goto err_free;
-	}
 	ep->owner = symp_owner_get();
 	if (IS_ERR(ep->owner)) {
 		err = PTR_ERR(ep->owner);
-		goto err_put_pool;
+		goto err_free;
 	}
 	ep->bus = symp_bus_join(name, mode, flags);
 	if (IS_ERR(ep->bus)) {
 		err = PTR_ERR(ep->bus);
 		goto err_put_owner;
 	}
+	ep->pool = symp_pool_create(pool_size);
+	if (IS_ERR(ep->pool)) {
+		err = PTR_ERR(ep->pool);
+		goto err_leave_bus;
+	}
 	ep->may_claim = symp_bus_permission(ep->bus, 6);
 	ep->id = atomic64_inc_return(&last_id);
 	err = xa_insert(&ep->bus->endpoints, ep->id, ep, GFP_KERNEL_ACCOUNT);
 	if (err)
-		goto err_leave_bus;
+		goto err_put_pool;
 	ep->pid = get_pid(task_tgid(current));
 	ep->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	ep->cred = get_current_cred();
@@ -93,13 +93,13 @@ struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
 	}
 	return ep;
 
+err_put_pool:
+	symp_pool_put(ep->pool);
 err_leave_bus:
 	symp_bus_leave(ep->bus);
 	symp_bus_put(ep->bus);
 err_put_owner:
 	symp_owner_put(ep->owner);
-err_put_pool:
-	symp_pool_put(ep->pool);
 err_free:
 	kfree(ep);
 	return ERR_PTR(err);

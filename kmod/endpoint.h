@@ -46,8 +46,7 @@ struct symp_owner;
  * @home: the lane of what the kernel itself puts here: answers and notices
  * @busy: lanes that have something queued; the first one's turn
  * @receivers: threads in RECV, the one that waited the shortest time first
- * @room_waiters: threads that wait for room in the pool, FIFO
- * @grants: how often they were looked through
+ * @starved: lanes whose sender waits for room in the pool
  * @nr_calls: calls of this endpoint whose outcome was not fetched
  * @last: where this endpoint sent last, and its lane there
  * @load: requests queued or received, not answered
@@ -82,8 +81,7 @@ struct symp_endpoint {
 	struct symp_lane home;
 	struct list_head busy;
 	struct list_head receivers;
-	struct list_head room_waiters;
-	u64 grants;
+	struct list_head starved;
 	u32 nr_calls;
 	struct {
 		u64 id;

@@ -14,6 +14,7 @@
  */
 #include <linux/build_bug.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -221,7 +222,7 @@ struct symp_slice *symp_pool_find(struct symp_pool *pool, u32 offset,
 
 	if (offset % SYMPHONY_POOL_ALIGN || i >= pool->nr)
 		return NULL;
-	s = &pool->slices[i];
+	s = &pool->slices[array_index_nospec(i, pool->nr)];
 	if (kind == SYMP_INSIDE)
 		return s->kind > SYMP_SPARE ? s : NULL;
 	return s->kind == kind ? s : NULL;
@@ -304,7 +305,7 @@ int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma)
 {
 	unsigned long nr = vma_pages(vma);
 
-	if (vma->vm_pgoff || nr > pool->nr_pages || !(vma->vm_flags & VM_SHARED))
+	if (vma->vm_pgoff || nr > pool->nr_pages || !(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_WRITE)
 		return -EACCES;

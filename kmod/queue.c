@@ -5,8 +5,10 @@
  * One lane per sender, FIFO, served in turn: a flood delays its own sender. A
  * thread in RECV that sleeps is handed the message itself, so that one message
  * wakes one thread; the one that slept the shortest time, whose caches are warm.
- * A sender that finds no room sleeps on the other side, and the one that frees
- * room allocates for it: whoever waited is served before whoever comes.
+ * A sender that finds no room sleeps on its lane, and the one that frees room
+ * allocates for it: on a lane, whoever waited is served before whoever comes.
+ * Senders never wait for each other's turn: a large request that does not fit
+ * holds back its own sender only.
  *
  * A sleeper lives on its own stack. It is on a list until it is served, under
  * the endpoint's lock; @done is stored last, and the task is woken under RCU,
@@ -30,7 +32,6 @@
 struct room_waiter {
 	struct list_head node;
 	struct task_struct *task;
-	struct symp_lane *lane;
 	u32 granules;
 	u32 offset;
 	bool done;
@@ -78,6 +79,8 @@ void symp_lane_init(struct symp_lane *lane)
 {
 	INIT_LIST_HEAD(&lane->queue);
 	INIT_LIST_HEAD(&lane->busy);
+	INIT_LIST_HEAD(&lane->waiting);
+	INIT_LIST_HEAD(&lane->starved);
 }
 
 /* Senders that died and whose last message was released leave a lane behind. */
@@ -148,18 +151,25 @@ static u32 share_of(struct symp_pool *pool)
 	return (u64)pool->nr * symp_share_max / 100;
 }
 
-static bool lane_allows(struct symp_endpoint *ep, struct symp_lane *lane,
-			u32 granules)
+/**
+ * symp_room_take() - room for a sender, if it may have it
+ * @ep: whose pool, its lock held
+ * @lane: the sender's lane there
+ * @granules: how much
+ * @kind: enum symp_kind
+ *
+ * Return: the slice's offset or SYMPHONY_NO_OFFSET.
+ */
+u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
+		   u32 granules, u32 kind)
 {
-	return lane->slices < symp_queue_max &&
-	       lane->granules + granules <= share_of(ep->pool);
-}
+	u32 offset;
 
-static u32 room_take(struct symp_endpoint *ep, struct symp_lane *lane,
-		     u32 granules)
-{
-	u32 offset = symp_pool_alloc(ep->pool, granules, SYMP_REQUEST);
-
+	lockdep_assert_held(&ep->lock);
+	if (lane->slices >= symp_queue_max ||
+	    lane->granules + granules > share_of(ep->pool))
+		return SYMPHONY_NO_OFFSET;
+	offset = symp_pool_alloc(ep->pool, granules, kind);
 	if (offset != SYMPHONY_NO_OFFSET) {
 		lane->granules += granules;
 		lane->slices++;
@@ -167,22 +177,11 @@ static u32 room_take(struct symp_endpoint *ep, struct symp_lane *lane,
 	return offset;
 }
 
-/* Has nobody who waits a better right to the room than a newcomer on @lane? */
-static bool room_is_open(struct symp_endpoint *ep, struct symp_lane *lane)
-{
-	struct room_waiter *w;
-
-	list_for_each_entry(w, &ep->room_waiters, node)
-		if (w->lane == lane || lane_allows(ep, w->lane, w->granules))
-			return false;
-	return true;
-}
-
 static void room_waiter_done(struct room_waiter *w, u32 offset)
 {
 	struct task_struct *task = w->task;
 
-	list_del_init(&w->node);
+	list_del(&w->node);
 	w->offset = offset;
 	guard(rcu)();
 	/* Pairs with the acquire in symp_sleep(). */
@@ -190,28 +189,35 @@ static void room_waiter_done(struct room_waiter *w, u32 offset)
 	symp_wake(task, false);
 }
 
-/*
- * FIFO; who is held back by its own lane holds back those behind it on that
- * lane, but not others.
- */
+/* What was freed goes to those who wait, as far as it goes. */
 static void room_grant(struct symp_endpoint *ep)
 {
-	struct room_waiter *w, *next;
+	struct symp_lane *lane, *next;
+	struct room_waiter *w;
 	u32 offset;
 
-	ep->grants++;
-	list_for_each_entry_safe(w, next, &ep->room_waiters, node) {
-		if (w->lane->held_back == ep->grants)
-			continue;
-		if (!lane_allows(ep, w->lane, w->granules)) {
-			w->lane->held_back = ep->grants;
-			continue;
+	list_for_each_entry_safe(lane, next, &ep->starved, starved) {
+		while ((w = list_first_entry_or_null(&lane->waiting,
+						     struct room_waiter, node))) {
+			offset = symp_room_take(ep, lane, w->granules,
+						SYMP_REQUEST);
+			if (offset == SYMPHONY_NO_OFFSET)
+				break;
+			room_waiter_done(w, offset);
 		}
-		offset = room_take(ep, w->lane, w->granules);
-		if (offset == SYMPHONY_NO_OFFSET)
-			break;
-		room_waiter_done(w, offset);
+		if (list_empty(&lane->waiting))
+			list_del_init(&lane->starved);
 	}
+}
+
+/* @w gives up, and no longer stands in front of those behind it. */
+static void room_waiter_leave(struct symp_endpoint *ep, struct symp_lane *lane,
+			      struct room_waiter *w)
+{
+	list_del(&w->node);
+	if (list_empty(&lane->waiting))
+		list_del_init(&lane->starved);
+	room_grant(ep);
 }
 
 /**
@@ -244,8 +250,8 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		goto out;
 	}
 	*offset = SYMPHONY_NO_OFFSET;
-	if (lane_allows(ep, lane, granules) && room_is_open(ep, lane))
-		*offset = room_take(ep, lane, granules);
+	if (list_empty(&lane->waiting))
+		*offset = symp_room_take(ep, lane, granules, SYMP_REQUEST);
 	if (*offset != SYMPHONY_NO_OFFSET)
 		goto out;
 	if (!wait) {
@@ -254,10 +260,11 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 	}
 	w = (struct room_waiter){
 		.task = current,
-		.lane = lane,
 		.granules = granules,
 	};
-	list_add_tail(&w.node, &ep->room_waiters);
+	if (list_empty(&lane->waiting))
+		list_add_tail(&lane->starved, &ep->starved);
+	list_add_tail(&w.node, &lane->waiting);
 	spin_unlock(&ep->lock);
 
 	err = symp_sleep(&w.done, &call->done, call->deadline);
@@ -267,8 +274,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		*offset = w.offset;
 		err = ep->dead ? -ESHUTDOWN : 0;
 	} else {
-		list_del(&w.node);
-		room_grant(ep);
+		room_waiter_leave(ep, lane, &w);
 		err = err ?: -ECANCELED;
 	}
 out:
@@ -287,7 +293,7 @@ void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset
 		lane->slices--;
 	}
 	symp_pool_free(ep->pool, offset);
-	if (!list_empty(&ep->room_waiters))
+	if (!list_empty(&ep->starved))
 		room_grant(ep);
 }
 
@@ -421,12 +427,14 @@ void symp_queue_end_waits(struct symp_endpoint *ep)
 {
 	struct symp_receiver *r, *next_r;
 	struct room_waiter *w, *next_w;
+	struct symp_lane *lane;
 
 	lockdep_assert_held(&ep->lock);
 	list_for_each_entry_safe(r, next_r, &ep->receivers, node)
 		receiver_done(r, SYMPHONY_NO_OFFSET, false);
-	list_for_each_entry_safe(w, next_w, &ep->room_waiters, node)
-		room_waiter_done(w, SYMPHONY_NO_OFFSET);
+	list_for_each_entry(lane, &ep->starved, starved)
+		list_for_each_entry_safe(w, next_w, &lane->waiting, node)
+			room_waiter_done(w, SYMPHONY_NO_OFFSET);
 }
 
 /* Take up to @max messages that are there. Releases the endpoint's lock. */

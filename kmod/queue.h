@@ -42,7 +42,8 @@ struct symp_item {
  * @busy: on the endpoint's list while @queue is not empty
  * @granules: room held in the pool
  * @slices: messages held in the pool
- * @held_back: when room was granted last in vain: the endpoint's @grants then
+ * @waiting: threads of the sender that wait for room, FIFO
+ * @starved: on the endpoint's list while @waiting is not empty
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
@@ -57,7 +58,8 @@ struct symp_lane {
 	struct list_head busy;
 	u32 granules;
 	u32 slices;
-	u64 held_back;
+	struct list_head waiting;
+	struct list_head starved;
 	struct symp_identity sender;
 	struct symp_identity receiver;
 };
@@ -95,6 +97,8 @@ struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
 				struct symp_endpoint *sender);
 void symp_lanes_free(struct symp_endpoint *ep);
 
+u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
+		   u32 granules, u32 kind);
 int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		      u32 granules, struct symp_call *call, bool wait,
 		      u32 *offset, struct symp_pool **pool);

@@ -28,28 +28,28 @@ static void write_answer(struct symphony_msg *msg, struct symp_call *call,
 
 /*
  * The slice to answer in: the call's own, or a larger one if the caller's pool
- * has it. SYMPHONY_NO_OFFSET if not.
+ * has it and the server, like any sender, may hold it there. SYMPHONY_NO_OFFSET
+ * if not.
  */
-static u32 answer_room(struct symp_call *call, u32 len)
+static u32 answer_room(struct symp_call *call, struct symp_lane *larger, u32 len)
 {
-	struct symp_pool *pool = call->caller->pool;
-
 	lockdep_assert_held(&call->caller->lock);
-	if (len <= call->room) {
+	if (!larger) {
 		call->copying = true;
 		return call->slot;
 	}
-	return symp_pool_alloc(pool, symp_pool_granules(len), SYMP_ANSWER);
+	return symp_room_take(call->caller, larger, symp_pool_granules(len),
+			      SYMP_ANSWER);
 }
 
 /* Leave the slice without an answer in it. @at is not published. */
-static void leave_room(struct symp_call *call, u32 at)
+static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
 {
 	struct symp_endpoint *ep = call->caller;
 
 	lockdep_assert_held(&ep->lock);
 	if (at != call->slot)
-		symp_room_free(ep, NULL, at);
+		symp_room_free(ep, larger, at);
 	else if (call->fetched)
 		/* Fetched while this thread was copying: it kept the slice. */
 		symp_slice_let_go(ep, NULL, at);
@@ -65,16 +65,22 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 		  const struct symp_identity *from, bool handoff)
 {
 	struct symp_endpoint *ep = call->caller;
+	struct symp_lane *larger = NULL;
 	struct symp_pool *pool;
 	int err;
 	u32 at;
 
+	if (unlikely(arg->body_len > call->room)) {
+		larger = symp_lane_get(ep, call->server);
+		if (IS_ERR(larger))
+			return PTR_ERR(larger);
+	}
 	spin_lock(&ep->lock);
 	if (ep->dead || call->done) {
 		spin_unlock(&ep->lock);
 		return -ESRCH;
 	}
-	at = answer_room(call, arg->body_len);
+	at = answer_room(call, larger, arg->body_len);
 	if (at == SYMPHONY_NO_OFFSET) {
 		spin_unlock(&ep->lock);
 		return symp_call_finish(call, -EMSGSIZE, arg->body_len) ?
@@ -92,9 +98,10 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 		if (call->done)
 			err = -ESRCH;
 		if (err) {
-			leave_room(call, at);
+			leave_room(call, larger, at);
 		} else {
 			write_answer(symp_pool_msg(pool, at), call, arg, from);
+			call->larger = larger;
 			symp_call_settle(call, 0, at, handoff);
 		}
 	} else {

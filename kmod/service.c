@@ -226,18 +226,21 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
  */
 struct symp_endpoint *symp_service_pick(struct symp_bus *bus, u64 handle)
 {
-	struct symp_endpoint *ep, *best = NULL;
+	struct symp_endpoint *ep, *best;
 	struct symp_service *service;
 	struct symp_replicas *r;
-	u32 i, nr, at, load, turn = 0, least = U32_MAX;
+	u32 i, nr, at, load, turn, least;
 
 	guard(rcu)();
 	service = handle <= U32_MAX ? xa_load(&bus->services, handle) : NULL;
 	if (!service)
 		return ERR_PTR(-ENOENT);
-	r = rcu_dereference(service->replicas);
-	nr = r ? READ_ONCE(r->nr) : 0;
-	if (nr > 0) {
+	do {
+		best = NULL;
+		least = U32_MAX;
+		turn = 0;
+		r = rcu_dereference(service->replicas);
+		nr = r ? READ_ONCE(r->nr) : 0;
 		at = nr > 1 ? READ_ONCE(service->turn) % nr : 0;
 		for (i = 0; i < nr; i++, at = at + 1 < nr ? at + 1 : 0) {
 			ep = READ_ONCE(r->ep[at]);
@@ -248,10 +251,11 @@ struct symp_endpoint *symp_service_pick(struct symp_bus *bus, u64 handle)
 				turn = at + 1;
 			}
 		}
+		if (!best)
+			return ERR_PTR(-ECONNREFUSED);
 		if (nr > 1)
 			WRITE_ONCE(service->turn, turn);
-	}
-	if (!best || !symp_endpoint_get_live(best))
-		return ERR_PTR(-ECONNREFUSED);
+		/* Fails when it died this moment: there may be others. */
+	} while (!symp_endpoint_get_live(best));
 	return best;
 }

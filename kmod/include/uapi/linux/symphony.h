@@ -177,7 +177,7 @@ struct symphony_query {
  * caller's network namespace and is gone with its last endpoint.
  *
  * Errors: EISCONN, ENOENT (no such bus), EEXIST, EACCES (the bus's mode),
- * ENAMETOOLONG, EDQUOT.
+ * ENAMETOOLONG.
  */
 struct symphony_join {
 	__u32 size;
@@ -233,7 +233,7 @@ struct symphony_service {
  * @content_type: enum symphony_content
  * @reply_max: bytes of body for which room is set aside in the caller's own
  *	pool; 0 for SYMPHONY_REPLY_DEFAULT. A larger reply takes free room of
- *	the pool if there is some
+ *	the pool if there is some and the replica's share there allows it
  * @nr_release: (in/out) how many offsets to release first; set to 0 when done
  * @release: address of those offsets, __u32 each
  * @deadline: CLOCK_MONOTONIC in ns by which there is an outcome; 0 for never
@@ -422,7 +422,7 @@ struct symphony_reply {
  *
  * Errors: ESRCH (no such endpoint on this bus, or it is dead already; REMOVE:
  * it is not watched), EALREADY (watched already), ENOBUFS (no room in the own
- * pool), EDQUOT.
+ * pool).
  */
 struct symphony_watch {
 	__u32 size;
