@@ -2,13 +2,11 @@
 """The other side: a process that is an extension, written in Python."""
 
 import contextvars
-import logging
 import signal
 import threading
 
 from . import _symphony, errors
 
-_log = logging.getLogger("symphony_ipc")
 _current = contextvars.ContextVar("symphony_ipc.current_request", default=None)
 _CO_COROUTINE = 0x80
 
@@ -30,7 +28,9 @@ def _is_async(function):
 
 def _log_failure(error):
     if not isinstance(error, errors.ExtensionError):
-        _log.error("a handler failed", exc_info=error)
+        import logging
+
+        logging.getLogger("symphony_ipc").error("a handler failed", exc_info=error)
 
 
 class Extension:
@@ -111,7 +111,8 @@ class Extension:
         if any(_is_async(handler) for handler in handlers if handler):
             import asyncio
 
-            asyncio.run(self.serve())
+            # Found before asyncio takes SIGINT for itself.
+            asyncio.run(self._serve(_signals()))
             return
         self._server = self._open()
         try:
@@ -120,7 +121,17 @@ class Extension:
             self._close()
 
     async def serve(self):
-        """run() on the running event loop, for plain and async handlers."""
+        """Serve on the running event loop, until stop() or cancellation."""
+        await self._serve(())
+
+    def stop(self):
+        """Make run() return after what is being served."""
+        if self._stop is not None:
+            self._stop.set()
+        elif self._server is not None:
+            self._server.stop()
+
+    async def _serve(self, signals):
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -139,7 +150,7 @@ class Extension:
                 self._start(request, loop, tasks)
 
         try:
-            for number in _signals():
+            for number in signals:
                 loop.add_signal_handler(number, stop.set)
                 caught.append(number)
             loop.add_reader(server.fileno(), on_readable)
@@ -155,13 +166,6 @@ class Extension:
                 loop.remove_signal_handler(number)
             self._stop = None
             self._close()
-
-    def stop(self):
-        """Make run() return after what is being served; from this thread's handlers."""
-        if self._stop is not None:
-            self._stop.set()
-        elif self._server is not None:
-            self._server.stop()
 
     def _open(self):
         if self._server is not None:

@@ -86,3 +86,23 @@ def bus(bus_name):
     """A bus without a Pit, for calls through the device."""
     with symphony_ipc.IPCBus(pit=False) as bus:
         yield bus
+
+
+def serve_for_module(name):
+    """A fixture: a bus on which tests/python/extensions/`name`.py is served.
+
+    To start a process takes seconds where a guest is emulated, so tests that
+    do it no harm share one.
+    """
+
+    @pytest.fixture(scope="module")
+    def fixture():
+        running = Processes()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SYMPHONY_BUS", f"test-{os.getpid()}-{next(_numbers)}")
+            with symphony_ipc.IPCBus(pit=False) as bus:
+                running.start(name + ".py", ready=name, bus=bus)
+                yield bus
+        running.stop()
+
+    return fixture

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import symphony_ipc
+from conftest import serve_for_module
+
+shared_plain = serve_for_module("plain")
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 numbers = st.one_of(
@@ -25,7 +27,7 @@ values = st.recursive(
     lambda children: st.one_of(st.lists(children), st.dictionaries(text, children)),
     max_leaves=30,
 )
-relaxed = settings(deadline=None, max_examples=100,
+relaxed = settings(deadline=None, max_examples=60,
                    suppress_health_check=[HealthCheck.function_scoped_fixture,
                                           HealthCheck.too_slow])
 
@@ -137,19 +139,11 @@ def test_duplicated_keys_cannot_be_made(pit):
 
 @pytest.mark.device
 class TestThroughTheDevice:
-    @pytest.fixture(scope="class")
-    def echo(self):
-        from conftest import Processes
+    @pytest.fixture
+    def echo(self, shared_plain):
+        return lambda value: shared_plain.call("plain", value, reply_max=1 << 16)
 
-        running = Processes()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SYMPHONY_BUS", "test-convert")
-            with symphony_ipc.IPCBus(pit=False) as bus:
-                running.start("plain.py", ready="plain", bus=bus)
-                yield lambda value: bus.call("plain", value, reply_max=1 << 16)
-        running.stop()
-
-    @settings(relaxed, max_examples=50)
+    @settings(relaxed, max_examples=30)
     @given(values)
     def test_every_value_comes_back(self, echo, value):
         wrapped = {"value": value}

@@ -8,7 +8,11 @@ import typing
 import pytest
 
 import symphony_ipc
+from conftest import serve_for_module
 from symphony_ipc import errors
+
+shared_plain = serve_for_module("plain")
+shared_mixed = serve_for_module("mixed")
 
 
 def test_the_schema_comes_from_the_signature():
@@ -80,16 +84,13 @@ class TestServing:
     def plain(self, processes, bus):
         return processes.start("plain.py", ready="plain", bus=bus)
 
-    @pytest.fixture
-    def mixed(self, processes, bus):
-        return processes.start("mixed.py", ready="mixed", bus=bus)
-
     def refused(self, bus, extension_id, message):
         with pytest.raises(symphony_ipc.ExtensionError) as caught:
             bus.call(extension_id, message)
         return caught.value
 
-    def test_describe(self, plain, bus):
+    def test_describe(self, shared_plain):
+        bus = shared_plain
         about = bus.call("plain", {"method": "describe"})
         assert (about["id"], about["version"], about["summary"]) == \
             ("plain", "1.2", "for tests")
@@ -97,21 +98,26 @@ class TestServing:
         assert say["summary"] == "Repeats a text."
         assert say["params"]["required"] == ["text"]
 
-    def test_messages_that_name_no_method(self, plain, bus):
+    def test_messages_that_name_no_method(self, shared_plain):
+        bus = shared_plain
         for message in [None, 1, [], {}, {"method": 1}, {"method": "unknown"}, b"raw"]:
             assert bus.call("plain", message) == message
 
-    def test_wrong_params(self, ext, bus):
+    @pytest.mark.parametrize("ext", ["plain", "mixed"])
+    def test_wrong_params(self, ext, request):
+        bus = request.getfixturevalue("shared_" + ext)
         for params in [{}, {"text": "a", "other": 1}, [1], 5]:
             error = self.refused(bus, ext, {"method": "say", "params": params})
             assert error.code == errors.INVALID_PARAMS
 
-    def test_what_is_not_a_message_of_it(self, mixed, bus):
+    def test_what_is_not_a_message_of_it(self, shared_mixed):
+        bus = shared_mixed
         assert self.refused(bus, "mixed", {"method": "x"}).code == errors.METHOD_NOT_FOUND
         assert self.refused(bus, "mixed", [1]).code == errors.INVALID_REQUEST
         assert self.refused(bus, "mixed", b"raw").code == errors.INVALID_REQUEST
 
-    def test_exceptions_are_error_replies(self, plain, bus):
+    def test_exceptions_are_error_replies(self, shared_plain):
+        bus = shared_plain
         def fail(kind):
             return self.refused(bus, "plain", {"method": "fail", "params": {"kind": kind}})
 
@@ -123,20 +129,24 @@ class TestServing:
         assert "not object" in str(fail("no such kind"))
         assert bus.call("plain", 1) == 1
 
-    def test_async_exceptions_are_error_replies(self, mixed, bus):
+    def test_async_exceptions_are_error_replies(self, shared_mixed):
+        bus = shared_mixed
         error = self.refused(bus, "mixed", {"method": "fail"})
         assert (error.code, str(error)) == (5, "later failure")
 
-    def test_async_handlers_run_together(self, mixed, bus):
+    def test_async_handlers_run_together(self, shared_mixed):
+        bus = shared_mixed
         async def main():
             return await asyncio.gather(*[bus["mixed"].together(count=20) for _ in range(20)])
 
         assert asyncio.run(main()) == [20] * 20
 
-    def test_plain_handlers_beside_async_ones(self, mixed, bus):
+    def test_plain_handlers_beside_async_ones(self, shared_mixed):
+        bus = shared_mixed
         assert bus.call("mixed", {"method": "say_now", "params": {"text": "x"}}) == "x"
 
-    def test_async_handlers_know_who_asks(self, mixed, bus):
+    def test_async_handlers_know_who_asks(self, shared_mixed):
+        bus = shared_mixed
         assert bus.call("mixed", {"method": "who"}) == bus.endpoint
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -82,7 +82,7 @@ def test_awaited(pit):
         before = await many()
         return await many() - before
 
-    assert asyncio.run(main()) < 60
+    assert asyncio.run(main(), debug=False) < 60
 
 
 @pytest.mark.device
@@ -101,7 +101,7 @@ def test_through_the_device(processes, bus):
         before = await many()
         return await many() - before
 
-    assert asyncio.run(main()) < 60
+    assert asyncio.run(main(), debug=False) < 60
 
 
 def test_opening_and_closing(bus_name):

@@ -10,8 +10,11 @@ import time
 import pytest
 
 import symphony_ipc
+from conftest import serve_for_module
 
 pytestmark = pytest.mark.device
+shared_plain = serve_for_module("plain")
+shared_mixed = serve_for_module("mixed")
 
 
 def say(text, **more):
@@ -27,16 +30,13 @@ def plain(processes, bus):
     return processes.start("plain.py", ready="plain", bus=bus)
 
 
-@pytest.fixture
-def mixed(processes, bus):
-    return processes.start("mixed.py", ready="mixed", bus=bus)
-
-
-def test_blocking(plain, bus):
+def test_blocking(shared_plain):
+    bus = shared_plain
     assert bus.call("plain", say("a", times=3)) == "aaa"
 
 
-def test_awaited(plain, bus):
+def test_awaited(shared_plain):
+    bus = shared_plain
     async def main():
         assert await bus.send_message("plain", say("a")) == "a"
         assert await bus["plain"].say(text="b", times=2) == "bb"
@@ -45,51 +45,59 @@ def test_awaited(plain, bus):
     assert asyncio.run(main()) == list(range(20))
 
 
-def test_sent_before_there_is_a_loop(plain, bus):
+def test_sent_before_there_is_a_loop(shared_plain):
+    bus = shared_plain
     for i in range(3):
         assert asyncio.run(bus.send_message("plain", i)) == i
 
 
-def test_a_thousand_are_in_flight(plain, bus):
+def test_a_thousand_are_in_flight(shared_plain):
+    bus = shared_plain
+
     async def main():
         calls = [bus.send_message("plain", {"n": i}) for i in range(1000)]
         return await asyncio.gather(*calls)
 
-    assert asyncio.run(main()) == [{"n": i} for i in range(1000)]
+    # asyncio's debug mode looks at every source file for every callback.
+    assert asyncio.run(main(), debug=False) == [{"n": i} for i in range(1000)]
 
 
-def test_a_thousand_tasks_are_in_flight(mixed, bus):
+def test_a_thousand_tasks_are_in_flight(shared_plain):
+    bus = shared_plain
+
     async def one(i):
-        return await bus["mixed"].say(text=str(i))
+        return await bus["plain"].say(text=str(i))
 
     async def main():
         return await asyncio.gather(*[one(i) for i in range(1000)])
 
-    assert asyncio.run(main()) == [str(i) for i in range(1000)]
+    assert asyncio.run(main(), debug=False) == [str(i) for i in range(1000)]
 
 
-def test_large_answers(plain, bus):
+def test_large_answers(shared_plain):
+    bus = shared_plain
     text = "x" * 200_000
     assert bus.call("plain", say(text), reply_max=300_000) == text
     assert asyncio.run(bus.send_message("plain", say(text), reply_max=300_000)) == text
 
 
-def test_a_message_too_large_is_refused(plain, bus):
+def test_a_message_too_large_is_refused(shared_plain):
+    bus = shared_plain
     with pytest.raises(symphony_ipc.TooLarge):
         bus.call("plain", "x" * (1 << 25))
 
 
-def test_the_pit_serves_other_processes_while_python_is_busy(mixed, bus_name):
-    with symphony_ipc.IPCBus() as conductor:
+def test_the_pit_serves_other_processes_while_python_waits(shared_mixed):
+    with symphony_ipc.IPCBus(shared_mixed.name) as conductor:
         conductor.serve_pit()
         assert conductor.serving
         message = {"extension_id": "pool_manager", "message": {"method": "describe"}}
-        # The GIL is released around this wait only: the member answers without it.
         answer = conductor.call("mixed", {"method": "ask", "params": message})
         assert answer["id"] == "pool_manager"
 
 
-def test_the_caller_is_the_kernels_word(plain, bus):
+def test_the_caller_is_the_kernels_word(shared_plain):
+    bus = shared_plain
     who = bus.call("plain", {"method": "who"}, key=77, timeout=60)
     assert who["pid"] == os.getpid()
     assert who["uid"] == os.getuid()
@@ -133,11 +141,12 @@ def test_death_is_an_outcome_of_each_of_a_hundred(plain, bus):
         plain.kill()
         return await gathered
 
-    outcomes = asyncio.run(main())
+    outcomes = asyncio.run(main(), debug=False)
     assert [type(outcome) for outcome in outcomes] == [symphony_ipc.Dead] * 100
 
 
-def test_timeouts(plain, bus):
+def test_timeouts(shared_plain):
+    bus = shared_plain
     with pytest.raises(symphony_ipc.Timeout) as caught:
         bus.call("plain", nap(1), timeout=0.1)
     assert isinstance(caught.value, TimeoutError)
@@ -145,7 +154,8 @@ def test_timeouts(plain, bus):
         asyncio.run(bus.send_message("plain", nap(1), timeout=0.1))
 
 
-def test_cancelling_the_task_cancels_the_call(plain, bus):
+def test_cancelling_the_task_cancels_the_call(shared_plain):
+    bus = shared_plain
     async def main():
         task = asyncio.create_task(bus.send_message("plain", nap(1)))
         await asyncio.sleep(0.05)
@@ -169,7 +179,8 @@ def test_control_c_ends_a_blocking_call(plain, bus):
     assert time.monotonic() - started < 15
 
 
-def test_other_threads_run_during_a_blocking_call(plain, bus):
+def test_other_threads_run_during_a_blocking_call(shared_plain):
+    bus = shared_plain
     turns = []
     thread = threading.Thread(target=lambda: turns.append(bus.call("plain", say("x"))))
     timer = threading.Timer(0.1, thread.start)
@@ -191,7 +202,9 @@ def test_closing_fails_what_is_outstanding(plain, bus):
     assert [type(outcome) for outcome in outcomes] == [symphony_ipc.Closed] * 3
 
 
-def test_a_forked_child_cannot_use_the_bus(plain, bus):
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_forked_child_cannot_use_the_bus(shared_plain):
+    bus = shared_plain
     pid = os.fork()
     if pid == 0:
         code = 1
