@@ -9,23 +9,30 @@ static struct invocation *of(struct sbus_invocation *inv)
 	return inv->host;
 }
 
-/* Finds "method" and "params", once through the message. */
+/* Finds "method" and "params", once through the message; returns the method's length. */
 static size_t parse(struct sbus_invocation *inv)
 {
-	yyjson_val *key, *value;
-	size_t len = 0, idx, max;
+	yyjson_val *message = inv->message, *key, *value;
+	size_t left, len = 0;
 
 	inv->method = NULL;
 	inv->params = NULL;
-	yyjson_obj_foreach(inv->message, idx, max, key, value) {
-		if (yyjson_get_len(key) != 6)
-			continue;
-		if (!memcmp(yyjson_get_str(key), "method", 6)) {
-			inv->method = yyjson_get_str(value);
-			len = yyjson_get_len(value);
-		} else if (!memcmp(yyjson_get_str(key), "params", 6)) {
-			inv->params = value;
+	if (unlikely(!yyjson_is_obj(message)))
+		return 0;
+	key = unsafe_yyjson_get_first(message);
+	for (left = unsafe_yyjson_get_len(message); left; left--) {
+		value = key + 1;
+		if (unsafe_yyjson_get_len(key) == 6) {
+			const char *name = unsafe_yyjson_get_str(key);
+
+			if (!memcmp(name, "method", 6) && unsafe_yyjson_is_str(value)) {
+				inv->method = unsafe_yyjson_get_str(value);
+				len = unsafe_yyjson_get_len(value);
+			} else if (!memcmp(name, "params", 6)) {
+				inv->params = value;
+			}
 		}
+		key = unsafe_yyjson_get_next(value);
 	}
 	return len;
 }
@@ -70,17 +77,18 @@ static int settle_locked(struct invocation *call, int r)
 static void deliver(struct invocation *call, int r)
 {
 	struct sbus_member *member = call->inv.member;
-	const struct sbus_error *error = NULL;
+	yyjson_mut_val *result = call->result ? call->result->root : NULL;
 
-	if (unlikely(r)) {
-		if (r == SBUS_PENDING)
-			sbus_fail(&call->inv, SBUS_CODE_INTERNAL,
-				  "\"%s\" promised an answer without sbus_defer()", member->id);
-		else if (!call->failed)
-			sbus_fail(&call->inv, -r, "%s", error_text(r));
-		error = &call->error;
+	if (likely(!r && call->sink.fn)) {
+		call->sink.fn(result, NULL, call->sink.userdata);
+		return;
 	}
-	sink_deliver(&call->sink, call->result ? call->result->root : NULL, error);
+	if (r == SBUS_PENDING)
+		sbus_fail(&call->inv, SBUS_CODE_INTERNAL,
+			  "\"%s\" promised an answer without sbus_defer()", member->id);
+	else if (r && !call->failed)
+		sbus_fail(&call->inv, -r, "%s", error_text(r));
+	sink_deliver(&call->sink, result, r ? &call->error : NULL);
 }
 
 int invocation_call(struct invocation *call, yyjson_val *message)

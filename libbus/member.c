@@ -7,42 +7,56 @@
 #include "error.h"
 #include "pit.h"
 
-static uint64_t method_hash(const char *name, size_t len)
+/*
+ * Methods are looked up for every call, so by two loads instead of a hash of
+ * the whole name.
+ */
+static uint64_t ends_of(const char *name, size_t len)
 {
-	uint64_t hash = 0xcbf29ce484222325ULL;
+	uint32_t first = 0, last = 0;
 
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3ULL;
-	return hash;
+	if (likely(len >= 4)) {
+		memcpy(&first, name, 4);
+		memcpy(&last, name + len - 4, 4);
+	} else {
+		memcpy(&first, name, len);
+	}
+	return (uint64_t)last << 32 | first;
+}
+
+static size_t place_of(const struct sbus_member *member, uint64_t ends, size_t len)
+{
+	return (((ends ^ len) * 0x9e3779b97f4a7c15ULL) >> 32) & member->methods_mask;
 }
 
 const struct symphony_method *member_method(const struct sbus_member *member, const char *name,
 					    size_t len)
 {
-	uint64_t hash = method_hash(name, len);
+	uint64_t ends = ends_of(name, len);
 	const struct method_slot *slot;
+	size_t place;
 
-	for (uint64_t i = hash;; i++) {
-		slot = &member->methods[i & member->methods_mask];
-		if (!slot->method)
+	for (place = place_of(member, ends, len);; place = (place + 1) & member->methods_mask) {
+		slot = &member->methods[place];
+		if (unlikely(!slot->method))
 			return NULL;
-		if (slot->id == hash && !strncmp(slot->method->name, name, len) &&
-		    !slot->method->name[len])
+		if (slot->ends == ends && slot->len == len &&
+		    (len <= 8 || !memcmp(slot->method->name, name, len)))
 			return slot->method;
 	}
 }
 
 static int add_method(struct sbus_member *member, const struct symphony_method *method)
 {
-	size_t len = strlen(method->name);
-	uint64_t hash = method_hash(method->name, len), i = hash;
+	size_t len = strlen(method->name), place;
+	uint64_t ends = ends_of(method->name, len);
 
 	if (member_method(member, method->name, len))
 		return -EEXIST;
-	while (member->methods[i & member->methods_mask].method)
-		i++;
-	member->methods[i & member->methods_mask] =
-		(struct method_slot){ .id = hash, .method = method };
+	place = place_of(member, ends, len);
+	while (member->methods[place].method)
+		place = (place + 1) & member->methods_mask;
+	member->methods[place] = (struct method_slot){ .ends = ends, .len = len, .method = method };
 	return 0;
 }
 

@@ -19,8 +19,10 @@
 #include "bus.h"
 #include "clock.h"
 
+/* @ends are the name's first and last four bytes: the whole of one of up to 8. */
 struct method_slot {
-	uint64_t id;
+	uint64_t ends;
+	size_t len;
 	const struct symphony_method *method;
 };
 
@@ -33,7 +35,7 @@ struct sbus_member {
 	yyjson_doc *config;
 	uint64_t handle;			/* while served */
 	struct method_slot *methods;
-	uint64_t methods_mask;
+	size_t methods_mask;
 
 	pthread_mutex_t lock;
 	atomic_uintptr_t holder;		/* the thread that has it */
