@@ -26,9 +26,22 @@ $(PYBINDING_PY): $(PYBINDING_PACKAGE)/%: pybinding/symphony_ipc/%
 	@mkdir -p $(@D)
 	cp $< $@
 
-PYTHON_DIR = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib", vars={"base": "$(PREFIX)", "platbase": "$(PREFIX)"}))')
+# Debian's default scheme puts "local" after the prefix by itself.
+define PYTHON_DIR_SCRIPT
+import sysconfig
+prefix, scheme = "$(PREFIX)", sysconfig.get_default_scheme()
+if scheme == "posix_local" and not prefix.endswith("/local"):
+    scheme = "deb_system"
+elif scheme == "posix_local":
+    prefix = prefix.removesuffix("/local")
+print(sysconfig.get_path("platlib", scheme, {"base": prefix, "platbase": prefix}))
+endef
+export PYTHON_DIR_SCRIPT
 
-.PHONY: install-python
+.PHONY: install-python uninstall-python
 install-python: $(PYBINDING_SO) $(PYBINDING_PY)
-	install -d $(DESTDIR)$(PYTHON_DIR)/symphony_ipc
-	install -m 644 $(PYBINDING_PY) $(PYBINDING_SO) $(DESTDIR)$(PYTHON_DIR)/symphony_ipc
+	dir=$(DESTDIR)$$($(PYTHON) -c "$$PYTHON_DIR_SCRIPT")/symphony_ipc && \
+	install -d "$$dir" && install -m 644 $(PYBINDING_PY) $(PYBINDING_SO) "$$dir"
+
+uninstall-python:
+	rm -rf $(DESTDIR)$$($(PYTHON) -c "$$PYTHON_DIR_SCRIPT")/symphony_ipc

@@ -1,74 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* A connection as Python sees it: the Pit, and an endpoint for all the others. */
 #include "bus.h"
-#include "convert.h"
 #include "errors.h"
 #include "pit.h"
 #include "remote.h"
 
 #include <errno.h>
-#include <math.h>
-#include <string.h>
-#include <structmember.h>
-
-static const char *text_or_null(PyObject *object)
-{
-	return object == Py_None ? NULL : PyUnicode_AsUTF8(object);
-}
-
-static int open_endpoint(struct bus *bus, struct sbus **endpoint,
-			 struct sbus_error *error)
-{
-	struct sbus_params params = {
-		.size = sizeof(params),
-		.flags = SBUS_OPEN_CREATE,
-		.bus = text_or_null(bus->name),
-		.device = text_or_null(bus->device),
-		.pool_size = bus->pool_size,
-	};
-
-	return sbus_open(endpoint, &params, error);
-}
-
-static int fail(struct bus *bus, struct sbus_error *error)
-{
-	errors_raise(bus->st, error);
-	sbus_error_clear(error);
-	return -1;
-}
-
-static int not_open(struct bus *bus, const char *extension)
-{
-	errors_raise_text(bus->st, -ESHUTDOWN, extension, "the bus is closed");
-	return -1;
-}
-
-int bus_connect(struct bus *bus, const char *extension)
-{
-	struct sbus_error error = SBUS_ERROR_INIT;
-	PyObject *text;
-	int r;
-
-	if (bus->client)
-		return 0;
-	if (bus->closed)
-		return not_open(bus, extension);
-	r = open_endpoint(bus, &bus->client, &error);
-	if (r == -ENODEV && bus->with_pit && extension) {
-		text = PyUnicode_FromFormat("'%s' is not in the Pit, and no other process can be called: %s",
-					    extension, sbus_error_message(&error));
-		sbus_error_clear(&error);
-		if (text)
-			errors_raise_text(bus->st, r, extension,
-					  PyUnicode_AsUTF8(text));
-		Py_XDECREF(text);
-		return -1;
-	}
-	if (r < 0)
-		return fail(bus, &error);
-	bus->outcomes.fd = sbus_get_fd(bus->client);
-	return 0;
-}
 
 /* --- outcomes ----------------------------------------------------------- */
 
@@ -136,7 +73,6 @@ static PyObject *wake_finished(struct bus *bus, PyObject *here)
 
 static PyObject *process(struct bus *bus)
 {
-	struct sbus_error error = SBUS_ERROR_INIT;
 	PyObject *loop, *r = NULL;
 	int err;
 
@@ -147,8 +83,7 @@ static PyObject *process(struct bus *bus)
 	if (err < 0 && err != -EBUSY) {
 		/* The descriptor stays readable: nobody may look at it again. */
 		source_detach(&bus->outcomes, bus->st);
-		sbus_error_set(&error, err, "receiving failed: %s", strerror(-err));
-		fail(bus, &error);
+		errors_raise_text(bus->st, err, NULL, "receiving from the bus failed");
 	} else if (!loop || arm(bus, loop) == 0) {
 		r = wake_finished(bus, loop);
 	}
@@ -185,153 +120,18 @@ static PyObject *bus_on_late(PyObject *self, PyObject *none)
 
 /* --- opening and closing ------------------------------------------------ */
 
-static int make_pit(struct bus *bus, struct sbus_pit **out,
-		    struct sbus_error *error)
+static PyObject *on_initialize(PyObject *self, PyObject *none)
 {
-	sbus_cleanup_pit struct sbus_pit *pit = NULL;
-	yyjson_val *config = NULL;
-	PyObject *plugins = NULL;
-	struct convert c;
-	int r;
-
-	if (bus->config != Py_None) {
-		config = convert_from_py(&c, bus->config);
-		if (!config)
-			return -EINVAL;
-	}
-	r = sbus_pit_new(&pit);
-	if (r == 0)
-		r = sbus_pit_add_builtin(pit, config, error);
-	if (r == 0) {
-		plugins = PySequence_Fast(bus->plugins, "plugins is a sequence of paths");
-		r = plugins ? 0 : -EINVAL;
-	}
-	for (Py_ssize_t i = 0; r == 0 && i < PySequence_Fast_GET_SIZE(plugins); i++) {
-		const char *path = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(plugins, i));
-
-		r = path ? sbus_pit_load(pit, path, NULL, error) : -EINVAL;
-	}
-	Py_XDECREF(plugins);
-	if (config)
-		convert_drop(&c);
-	if (r < 0)
-		return r;
-	Py_BEGIN_ALLOW_THREADS
-	r = sbus_pit_start(pit, NULL, error);
-	Py_END_ALLOW_THREADS
-	if (r < 0)
-		return r;
-	*out = pit;
-	pit = NULL;
-	return 0;
-}
-
-static int initialize(struct bus *bus)
-{
-	struct sbus_error error = SBUS_ERROR_INIT;
-	int r;
-
-	if (bus->closed)
-		return not_open(bus, NULL);
-	if (bus->ready)
-		return 0;
-	if (bus_connect(bus, NULL) < 0) {
-		/* Without the device the Pit works. */
-		PyObject *raised = PyErr_GetRaisedException();
-		PyObject *number = PyObject_GetAttrString(raised, "errno");
-		bool absent = number && PyLong_Check(number) &&
-			      PyLong_AsLong(number) == ENODEV;
-
-		Py_XDECREF(number);
-		if (!bus->with_pit || !absent) {
-			PyErr_SetRaisedException(raised);
-			return -1;
-		}
-		Py_DECREF(raised);
-	}
-	if (bus->with_pit && !bus->pit) {
-		if (bus->inbox.fd < 0 && inbox_init(&bus->inbox) < 0)
-			return -1;
-		bus->late.fd = bus->inbox.fd;
-		r = make_pit(bus, &bus->pit, &error);
-		if (r < 0 && PyErr_Occurred()) {
-			sbus_error_clear(&error);
-			return -1;
-		}
-		if (r < 0) {
-			if (!error.error)
-				sbus_error_set(&error, r, "the Pit cannot start: %s",
-					       strerror(-r));
-			return fail(bus, &error);
-		}
-	}
-	bus->ready = true;
-	return 0;
-}
-
-static PyObject *bus_initialize(PyObject *self, PyObject *none)
-{
-	if (initialize((struct bus *)self) < 0)
+	if (bus_initialize((struct bus *)self) < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
 
-static PyObject *bus_serve(PyObject *self, PyObject *none)
+static PyObject *on_serve_pit(PyObject *self, PyObject *none)
 {
-	struct bus *bus = (struct bus *)self;
-	struct sbus_error error = SBUS_ERROR_INIT;
-	struct sbus *server = NULL;
-	struct sbus_pit *pit;
-	int r;
-
-	if (initialize(bus) < 0)
+	if (bus_serve_pit((struct bus *)self) < 0)
 		return NULL;
-	if (bus->server || !bus->pit || !bus->client)
-		Py_RETURN_NONE;
-	r = open_endpoint(bus, &server, &error);
-	if (r == 0) {
-		bus->server = server;
-		pit = sbus_pit_ref(bus->pit);
-		Py_BEGIN_ALLOW_THREADS
-		r = sbus_pit_serve(pit, server, bus->threads, &error);
-		Py_END_ALLOW_THREADS
-		sbus_pit_unref(pit);
-		if (r < 0)
-			bus->server = sbus_unref(server);
-	}
-	if (r < 0) {
-		fail(bus, &error);
-		return NULL;
-	}
 	Py_RETURN_NONE;
-}
-
-/* Gives everything back; the outcomes of what was outstanding are in finished. */
-static void shut(struct bus *bus, bool release_gil)
-{
-	struct sbus *client = bus->client, *server = bus->server;
-	struct sbus_pit *pit = bus->pit;
-
-	bus->closed = true;
-	source_detach(&bus->outcomes, bus->st);
-	source_detach(&bus->late, bus->st);
-	bus->client = NULL;
-	bus->server = NULL;
-	bus->pit = NULL;
-	/* Its threads do not need the GIL, but joining them can take a moment. */
-	if (pit && release_gil) {
-		Py_BEGIN_ALLOW_THREADS
-		sbus_pit_stop(pit);
-		Py_END_ALLOW_THREADS
-	}
-	sbus_pit_unref(pit);
-	sbus_unref(server);
-	if (client)
-		sbus_close(client);
-	sbus_unref(client);
-	if (bus->inbox.fd >= 0)
-		inbox_drain(&bus->inbox, &bus->finished);
-	inbox_deinit(&bus->inbox);
 }
 
 static PyObject *bus_close(PyObject *self, PyObject *none)
@@ -339,89 +139,11 @@ static PyObject *bus_close(PyObject *self, PyObject *none)
 	struct bus *bus = (struct bus *)self;
 
 	if (!bus->closed)
-		shut(bus, true);
+		bus_shut(bus, true);
 	return wake_finished(bus, NULL);
 }
 
 /* --- calling ------------------------------------------------------------ */
-
-static int parse_timeout(PyObject *timeout, uint64_t *deadline)
-{
-	double seconds;
-
-	if (timeout == Py_None)
-		return 0;
-	seconds = PyFloat_AsDouble(timeout);
-	if (seconds == -1.0 && PyErr_Occurred())
-		return -1;
-	if (isnan(seconds)) {
-		PyErr_SetString(PyExc_ValueError, "timeout is not a number");
-		return -1;
-	}
-	if (seconds < 1e9)	/* beyond: for ever, for all purposes */
-		*deadline = sbus_now() + (seconds > 0 ? (uint64_t)(seconds * 1e9) : 0);
-	return 0;
-}
-
-static int parse_option(struct bus_request *request, PyObject *name,
-			PyObject *value)
-{
-	unsigned long long number;
-
-	if (PyUnicode_CompareWithASCIIString(name, "message") == 0) {
-		request->message = value;
-		return 0;
-	}
-	if (PyUnicode_CompareWithASCIIString(name, "extension_id") == 0) {
-		request->id = value;
-		return 0;
-	}
-	if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0)
-		return parse_timeout(value, &request->deadline);
-	if (PyUnicode_CompareWithASCIIString(name, "key") == 0) {
-		request->key = PyLong_AsUnsignedLongLong(value);
-		return request->key == (uint64_t)-1 && PyErr_Occurred() ? -1 : 0;
-	}
-	if (PyUnicode_CompareWithASCIIString(name, "reply_max") == 0) {
-		number = PyLong_AsUnsignedLongLong(value);
-		if (number > UINT32_MAX) {
-			if (!PyErr_Occurred())
-				PyErr_SetString(PyExc_ValueError,
-						"reply_max is larger than any pool");
-			return -1;
-		}
-		request->reply_max = number;
-		return 0;
-	}
-	PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
-	return -1;
-}
-
-static int parse(struct bus_request *request, PyObject *const *args,
-		 Py_ssize_t nargs, PyObject *names)
-{
-	memset(request, 0, sizeof(*request));
-	if (nargs > 0)
-		request->id = args[0];
-	if (nargs > 1)
-		request->message = args[1];
-	for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++)
-		if (parse_option(request, PyTuple_GET_ITEM(names, i),
-				 args[nargs + i]) < 0)
-			return -1;
-	if (nargs > 2 || !request->id || !request->message) {
-		PyErr_SetString(PyExc_TypeError,
-				"an extension id and a message are needed; options are given by name");
-		return -1;
-	}
-	if (!PyUnicode_Check(request->id)) {
-		PyErr_Format(PyExc_TypeError, "an extension id is a str, not %T",
-			     request->id);
-		return -1;
-	}
-	request->extension = PyUnicode_AsUTF8(request->id);
-	return request->extension ? 0 : -1;
-}
 
 static PyObject *bus_send_message(PyObject *self, PyObject *const *args,
 				  Py_ssize_t nargs, PyObject *names)
@@ -430,9 +152,9 @@ static PyObject *bus_send_message(PyObject *self, PyObject *const *args,
 	struct sbus_member *member = NULL;
 	struct bus_request request;
 
-	if (parse(&request, args, nargs, names) < 0)
+	if (bus_request_parse(&request, args, nargs, names) < 0)
 		return NULL;
-	if (!bus->ready && initialize(bus) < 0)
+	if (!bus->ready && bus_initialize(bus) < 0)
 		return NULL;
 	if (bus->pit)
 		member = sbus_pit_lookup(bus->pit, request.extension);
@@ -447,9 +169,9 @@ static PyObject *bus_call(PyObject *self, PyObject *const *args,
 	struct sbus_member *member = NULL;
 	struct bus_request request;
 
-	if (parse(&request, args, nargs, names) < 0)
+	if (bus_request_parse(&request, args, nargs, names) < 0)
 		return NULL;
-	if (!bus->ready && initialize(bus) < 0)
+	if (!bus->ready && bus_initialize(bus) < 0)
 		return NULL;
 	if (bus->pit)
 		member = sbus_pit_lookup(bus->pit, request.extension);
@@ -587,7 +309,7 @@ static void bus_dealloc(PyObject *self)
 
 	PyObject_GC_UnTrack(self);
 	if (bus->st && !bus->closed)
-		shut(bus, false);
+		bus_shut(bus, false);
 	if (bus->finished.first && call_list_wake(&bus->finished, NULL) < 0)
 		PyErr_WriteUnraisable(NULL);
 	bus_clear(self);
@@ -599,7 +321,7 @@ static void bus_dealloc(PyObject *self)
 }
 
 static PyMethodDef bus_methods[] = {
-	{ "initialize", bus_initialize, METH_NOARGS,
+	{ "initialize", on_initialize, METH_NOARGS,
 	  PyDoc_STR("initialize($self)\n--\n\n"
 		    "Start the Pit and join the bus, if there is a device.") },
 	{ "send_message", _PyCFunction_CAST(bus_send_message),
@@ -609,7 +331,7 @@ static PyMethodDef bus_methods[] = {
 	{ "call", _PyCFunction_CAST(bus_call), METH_FASTCALL | METH_KEYWORDS,
 	  PyDoc_STR("call($self, extension_id, message, *, timeout=None, reply_max=0, key=0)\n--\n\n"
 		    "Call an extension and wait for its answer, without an event loop.") },
-	{ "serve_pit", bus_serve, METH_NOARGS,
+	{ "serve_pit", on_serve_pit, METH_NOARGS,
 	  PyDoc_STR("serve_pit($self)\n--\n\n"
 		    "Serve the Pit to other processes, from threads without Python.") },
 	{ "close", bus_close, METH_NOARGS,

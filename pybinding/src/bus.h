@@ -48,8 +48,21 @@ struct bus_request {
 
 extern PyType_Spec bus_spec;
 
+/* As METH_FASTCALL | METH_KEYWORDS; what it points to are the arguments. */
+int bus_request_parse(struct bus_request *request, PyObject *const *args,
+		      Py_ssize_t nargs, PyObject *names);
+
 /* Has @loop hear of the outcomes of this bus's calls. */
 int bus_attach(struct bus *bus, PyObject *loop);
+
+/* Starts the Pit and opens the endpoint; 0 or -1 with an exception set. */
+int bus_initialize(struct bus *bus);
+
+/* Serves the Pit to other processes, where there is a device. */
+int bus_serve_pit(struct bus *bus);
+
+/* Gives everything back; outcomes of what was outstanding are in @finished. */
+void bus_shut(struct bus *bus, bool release_gil);
 
 /* Opens the endpoint if there is none yet: -1 with a BusError set. */
 int bus_connect(struct bus *bus, const char *extension);

@@ -64,6 +64,13 @@ struct call *call_new(struct bus *bus);
  */
 void call_finish(struct call *call, PyObject *value);
 
+/* Has the call's loop run a callback; @name is call_soon or call_soon_threadsafe. */
+int call_schedule(struct call *call, PyObject *name, PyObject *callback,
+		  PyObject *context);
+
+/* Tells the waiters of one call; @here as in call_list_wake(). */
+int call_wake(struct call *call, PyObject *here);
+
 void call_list_init(struct call_list *list);
 
 /* Steals the reference to @call. */

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <structmember.h>
 
 struct request {
 	PyObject_HEAD

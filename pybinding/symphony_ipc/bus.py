@@ -53,8 +53,6 @@ class Remote:
     bus["x"](timeout=5).method(a=1).
     """
 
-    __slots__ = ("_bus", "_id", "_options")
-
     def __init__(self, bus, extension_id, options=None):
         self._bus = bus
         self._id = extension_id
@@ -68,10 +66,16 @@ class Remote:
             raise AttributeError(name)
         send, extension_id, options = self._bus.send_message, self._id, self._options
 
-        def method(**params):
-            return send(extension_id, {"method": name, "params": params}, **options)
+        if options:
+            def method(**params):
+                return send(extension_id, {"method": name, "params": params}, **options)
+        else:
+            def method(**params):
+                return send(extension_id, {"method": name, "params": params})
 
         method.__name__ = name
+        # Found without __getattr__ from now on.
+        self.__dict__[name] = method
         return method
 
     def __repr__(self):

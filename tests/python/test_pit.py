@@ -229,6 +229,30 @@ def test_cancelling_the_task_cancels_the_call(pit):
     wait_for_cancelled(pit, 1)
 
 
+def test_cancelling_a_task_before_it_began_cancels_the_call(pit):
+    async def main():
+        task = asyncio.create_task(pit.send_message("pit_echo", never()))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    wait_for_cancelled(pit, 1)
+
+
+def test_a_coroutine_that_is_closed_cancels_the_call(pit):
+    async def one():
+        await pit.send_message("pit_echo", never())
+
+    async def main():
+        coroutine = one()
+        coroutine.send(None)
+        coroutine.close()
+
+    asyncio.run(main())
+    wait_for_cancelled(pit, 1)
+
+
 def test_cancelling_what_is_done_is_refused(pit):
     call = pit.send_message("pit_echo", {})
     assert not call.cancel()

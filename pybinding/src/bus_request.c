@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+/* The arguments of send_message() and call(). */
+#include "bus.h"
+
+#include <math.h>
+#include <string.h>
+#include <symphony/bus.h>
+
+static int parse_timeout(PyObject *timeout, uint64_t *deadline)
+{
+	double seconds;
+
+	if (timeout == Py_None)
+		return 0;
+	seconds = PyFloat_AsDouble(timeout);
+	if (seconds == -1.0 && PyErr_Occurred())
+		return -1;
+	if (isnan(seconds)) {
+		PyErr_SetString(PyExc_ValueError, "timeout is not a number");
+		return -1;
+	}
+	if (seconds < 1e9)	/* beyond: for ever, for all purposes */
+		*deadline = sbus_now() + (seconds > 0 ? (uint64_t)(seconds * 1e9) : 0);
+	return 0;
+}
+
+static int parse_option(struct bus_request *request, PyObject *name,
+			PyObject *value)
+{
+	unsigned long long number;
+
+	if (PyUnicode_CompareWithASCIIString(name, "message") == 0) {
+		request->message = value;
+		return 0;
+	}
+	if (PyUnicode_CompareWithASCIIString(name, "extension_id") == 0) {
+		request->id = value;
+		return 0;
+	}
+	if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0)
+		return parse_timeout(value, &request->deadline);
+	if (PyUnicode_CompareWithASCIIString(name, "key") == 0) {
+		request->key = PyLong_AsUnsignedLongLong(value);
+		return request->key == (uint64_t)-1 && PyErr_Occurred() ? -1 : 0;
+	}
+	if (PyUnicode_CompareWithASCIIString(name, "reply_max") == 0) {
+		number = PyLong_AsUnsignedLongLong(value);
+		if (number > UINT32_MAX) {
+			if (!PyErr_Occurred())
+				PyErr_SetString(PyExc_ValueError,
+						"reply_max is larger than any pool");
+			return -1;
+		}
+		request->reply_max = number;
+		return 0;
+	}
+	PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
+	return -1;
+}
+
+int bus_request_parse(struct bus_request *request, PyObject *const *args,
+		      Py_ssize_t nargs, PyObject *names)
+{
+	memset(request, 0, sizeof(*request));
+	if (nargs > 0)
+		request->id = args[0];
+	if (nargs > 1)
+		request->message = args[1];
+	for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++)
+		if (parse_option(request, PyTuple_GET_ITEM(names, i),
+				 args[nargs + i]) < 0)
+			return -1;
+	if (nargs > 2 || !request->id || !request->message) {
+		PyErr_SetString(PyExc_TypeError,
+				"an extension id and a message are needed; options are given by name");
+		return -1;
+	}
+	if (!PyUnicode_Check(request->id)) {
+		PyErr_Format(PyExc_TypeError, "an extension id is a str, not %T",
+			     request->id);
+		return -1;
+	}
+	request->extension = PyUnicode_AsUTF8(request->id);
+	return request->extension ? 0 : -1;
+}
