@@ -177,8 +177,8 @@ class Replica:
 class Death:
     """One replica is killed while it surely has a call.
 
-    Once the extension has given so many answers, new calls to it wait until no
-    call is out. Then its replicas are stopped and the calls let go: the kernel
+    Once so many calls were made to the extension, further ones wait until those
+    have their outcome. Then its replicas are stopped and the calls let go: the kernel
     gives each to the replica with the fewest, so when there are as many as
     replicas, each has one. Then one is killed and the others continue.
     """
@@ -189,12 +189,12 @@ class Death:
         self.replicas = replicas
         self.tell = tell
         self.phase = "waiting"
-        self.answers = self.out = 0
+        self.calls = self.out = 0
         self.change = asyncio.Condition()
 
     async def before_call(self):
         async with self.change:
-            if self.phase == "waiting" and self.answers >= self.after:
+            if self.phase == "waiting" and self.calls == self.after:
                 self.phase = "draining"
             if self.phase == "draining":
                 await self.change.wait_for(lambda: self.phase != "draining" or not self.out)
@@ -204,10 +204,11 @@ class Death:
                 self.phase = "holding"
                 self.change.notify_all()
                 asyncio.get_running_loop().call_later(HOLD_TIMEOUT, self.give_up)
+            self.calls += 1
             self.out += 1
 
     def called(self):
-        if self.phase == "holding" and self.out == len(self.replicas):
+        if self.phase == "holding" and self.out >= len(self.replicas):
             victim = self.replicas[0]
             victim.expected_end = True
             victim.signal(signal.SIGKILL)
@@ -225,7 +226,6 @@ class Death:
 
     async def after_call(self):
         async with self.change:
-            self.answers += 1
             self.out -= 1
             self.change.notify_all()
 
@@ -500,7 +500,7 @@ def parse(argv):
                         help="a variable of the workflow: JSON, or else text")
     parser.add_argument("--bus", help="name of the bus (default: one of its own)")
     parser.add_argument("--kill", metavar="ID[:N]",
-                        help="kill a replica of this extension in a call, after N answers")
+                        help="kill a replica of this extension in a call, after N calls")
     parser.add_argument("--no-kill", action="store_true", help="kill none, whatever the file says")
     parser.add_argument("--output", metavar="FILE", help="write the results of all nodes, as JSON")
     parser.add_argument("--progress", choices=["auto", "line", "plain"], default="auto",

@@ -47,7 +47,7 @@ class Node:
 
 @dataclasses.dataclass
 class Kill:
-    """One replica of the extension dies, with a call on it, after so many answers."""
+    """One replica of the extension dies, with a call on it, after so many calls."""
 
     extension: str
     after: int = 0
@@ -272,7 +272,7 @@ def check_kill(kill, extensions, pools, nodes):
                default=replicas)
     if len(callers) < kill.after + replicas or room < replicas:
         raise WorkflowError(f"kill: '{kill.extension}' has {replicas} replicas, so after "
-                            f"{kill.after} answers it needs {replicas} more nodes at a time; "
+                            f"{kill.after} calls it needs {replicas} more nodes at a time; "
                             f"it has {len(callers)} in all, {room} at a time")
     return kill
 
