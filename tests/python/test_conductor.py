@@ -82,8 +82,7 @@ def write(tmp_path):
         file = tmp_path / "flow.json"
         file.write_text(json.dumps({
             "vars": {"bin": "."},
-            "extensions": {"count": {"argv": ["$bin/count"]},
-                           "plain": {"argv": [sys.executable, PLAIN]}},
+            "extensions": {"count": {"argv": ["$bin/count"]}},
             "pools": {"workers": 2}, "nodes": nodes, **more}))
         return file
 
@@ -92,10 +91,6 @@ def write(tmp_path):
 
 def words(*texts):
     return {"extension": "count", "method": "words", "params": {"words": list(texts)}}
-
-
-def nap(seconds, **more):
-    return {"extension": "plain", "method": "nap", "params": {"seconds": seconds}, **more}
 
 
 # --- the file
@@ -229,9 +224,11 @@ def test_an_unknown_method_is_told_before_the_start(run, write):
 
 @pytest.mark.device
 @pytest.mark.parametrize("number, status", [
-    (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
+    (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_no_process_is_left_however_it_ends(run, write, number, status):
-    one = run(write({"a": words("x"), "b": nap(300, after=["a"], timeout=300)}))
+    nap = {"extension": "plain", "method": "nap", "params": {"seconds": 300}, "timeout": 300}
+    one = run(write({"a": words("x"), "b": {**nap, "after": ["a"]}}, extensions={
+        "count": {"argv": ["$bin/count"]}, "plain": {"argv": [sys.executable, PLAIN]}}))
     one.wait_for("a done")
     assert len(one.children()) >= 2
     one.process.send_signal(number)
