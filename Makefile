@@ -47,7 +47,7 @@ INSTALL_TARGETS :=
 .PHONY: all module user install uninstall clean help check
 .PHONY: guest guest-module guest-check vm image debug-kernel test demo bench-insn
 
-all: module user		## build the module and everything in user space
+all: module $(USER_TARGETS)	## build the module and what "make install" installs
 
 include $(wildcard libbus/build.mk pit/build.mk bpf/build.mk pybinding/build.mk docs/examples/build.mk \
 	tests/build.mk tests/*/build.mk)
