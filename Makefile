@@ -47,12 +47,13 @@ INSTALL_TARGETS :=
 .PHONY: all module user install uninstall clean help check
 .PHONY: guest guest-module guest-check vm image debug-kernel test demo bench-insn
 
-all: module $(USER_TARGETS)	## build the module and what "make install" installs
+all: module			## build the module and what "make install" installs
 
 include $(wildcard libbus/build.mk pit/build.mk bpf/build.mk pybinding/build.mk docs/examples/build.mk \
 	tests/build.mk tests/*/build.mk)
 -include $(shell [ -d $(O)/obj ] && find $(O)/obj $(O)/tests -name '*.d' 2>/dev/null)
 
+all: $(USER_TARGETS)
 user: $(USER_TARGETS) $(TEST_PROGS)	## build the library, tools, Python package and tests
 	@mkdir -p $(O)
 	@printf '%s\n' $(TEST_PROGS) >$(O)/tests.list
