@@ -151,7 +151,7 @@ static int run(struct _test_data_abi *self, unsigned long op, __u32 size)
 FIXTURE_SETUP(abi)
 {
 	dev_begin();
-	ASSERT_EQ(0, duo_join(&self->duo, 0, 0));
+	ASSERT_EQ(0, duo_join(&self->duo, SYMPHONY_POOL_MIN, SYMPHONY_POOL_MIN));
 	self->unjoined = dev_open();
 	ASSERT_GE(self->unjoined, 0);
 	/* At the end of a page: reading too far is EFAULT. */

@@ -125,6 +125,8 @@ TEST_F(deadline, of_sends_pass_each_in_its_time)
 		EXPECT_EQ(0, msg->body_len);
 		EXPECT_EQ(0, ep_release(&self->duo.client, msg));
 	}
+	/* The outcome comes first, the withdrawal follows. */
+	dev_nap(DEV_BEAT);
 	EXPECT_EQ(-EAGAIN, ep_recv(&self->duo.client, (__u32[1]){}, 1, -1));
 	EXPECT_EQ(-EAGAIN, ep_recv(&self->duo.server, (__u32[1]){}, 1, -1));
 }

@@ -269,6 +269,7 @@ TEST_F(limits, calls_max_is_edquot)
 		struct symphony_call call = ep_request(handle, NULL, 0);
 
 		call.reply_max = 1;
+		call.deadline = 0;
 		ret = ep_send(&client, &call);
 		n += !ret;
 	}

@@ -94,7 +94,7 @@ TEST_F(module, is_let_go_by_the_last)
 {
 	long before = refcount();
 
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 5; i++) {
 		struct kid kid;
 
 		if (!kid_fork(&kid)) {
@@ -103,7 +103,7 @@ TEST_F(module, is_let_go_by_the_last)
 
 			if (duo_join(&duo, MIB, MIB))
 				_exit(2);
-			duo_flood(&duo, 100, 100, &why);
+			duo_flood(&duo, 10000, 100, &why);
 			ep_watch(&duo.client, duo.server.id, 0, 0);
 			_exit(0);
 		}
