@@ -102,13 +102,17 @@ bool completion_withdraw(struct sbus_completion *completion)
 	return mine;
 }
 
-int completion_cancel(struct sbus_completion *completion, int reason)
+/* The host's outcome for the caller. */
+static void tell_caller(struct sbus_completion *completion, int reason)
 {
 	struct sbus_member *member = completion->member;
 	struct sbus_error error = SBUS_ERROR_INIT;
 
-	if (!settle(completion, reason))
-		return -EALREADY;
+	/* Of these the kernel tells a caller in another process, or there is none. */
+	if (completion->sink.request && (reason == -ETIMEDOUT || reason == -ECONNRESET)) {
+		reply_needless(completion->sink.request);
+		return;
+	}
 	sbus_error_set(&error, reason, reason == -ESHUTDOWN ? "\"%s\" stopped before it answered" :
 		       reason == -ETIMEDOUT ? "\"%s\" did not answer by the deadline" :
 		       "the call of \"%s\" was cancelled", member->id);
@@ -116,7 +120,15 @@ int completion_cancel(struct sbus_completion *completion, int reason)
 	error.call = completion->id;
 	sink_deliver(&completion->sink, NULL, &error);
 	sbus_error_clear(&error);
+}
 
+int completion_cancel(struct sbus_completion *completion, int reason)
+{
+	struct sbus_member *member = completion->member;
+
+	if (!settle(completion, reason))
+		return -EALREADY;
+	tell_caller(completion, reason);
 	member_enter(member);
 	if (!completion->completed && member->extension.cancelled)
 		member->extension.cancelled(member->self, completion, reason);

@@ -94,11 +94,14 @@ void pit_serve_end(struct sbus_pit *pit)
 	struct sbus *bus = pit->served;
 	struct sbus_member *member;
 
-	for (member = pit->first; member; member = member->next) {
+	for (member = pit->first; member; member = member->next)
 		if (member->handle)
 			sbus_unclaim(bus, member->id);
+	/* Callers whose requests are queued already get their answers. */
+	while (sbus_process(bus) > 0)
+		;
+	for (member = pit->first; member; member = member->next)
 		member->handle = 0;
-	}
 	set_served(pit, NULL);
 	sbus_set_handler(bus, NULL, NULL);
 	sbus_unref(bus);

@@ -206,6 +206,11 @@ void reply_abandoned(struct sbus_message *request)
 		.len = sizeof(text) - 1 });
 }
 
+void reply_needless(struct sbus_message *request)
+{
+	atomic_store(&request->answered, true);
+}
+
 void reply_failure(struct sbus_message *request, int err)
 {
 	if (atomic_load(&request->answered))

@@ -7,6 +7,8 @@
 
 /* The last reference to a request goes, and nobody answered it. */
 void reply_abandoned(struct sbus_message *request);
+/* Its caller has an outcome of the kernel's: none has to be sent. */
+void reply_needless(struct sbus_message *request);
 /* The handler failed with @err; if it did not answer, that is the answer. */
 void reply_failure(struct sbus_message *request, int err);
 /* Takes @text, which is freed, or reports that there is none (@r). */

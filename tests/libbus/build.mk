@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # kselftest programs that test libsymphony.
 
-LIBBUS_TEST_NAMES := $(filter-out common server plugin,$(basename $(notdir $(wildcard tests/libbus/*.c))))
+LIBBUS_TEST_NAMES := $(filter-out common server plugin probe,$(basename $(notdir $(wildcard tests/libbus/*.c))))
 LIBBUS_TEST_PROGS := $(addprefix $(O)/tests/libbus-,$(LIBBUS_TEST_NAMES))
 TEST_PROGS += $(LIBBUS_TEST_PROGS)
-USER_TARGETS += $(O)/libbus-plugin.so
+USER_TARGETS += $(O)/libbus-plugin.so $(O)/libbus-probe
 
 # -isystem and no sign-compare: the harness's macros compare as they please.
 $(O)/obj/tests/libbus/%.o: tests/libbus/%.c
@@ -21,3 +21,6 @@ $(LIBBUS_TEST_PROGS): $(O)/tests/libbus-%: $(O)/obj/tests/libbus/%.o \
 
 $(O)/libbus-plugin.so: tests/libbus/plugin.c $(O)/libsymphony.so
 	$(CC) $(CFLAGS) -DSYMPHONY_PLUGIN -shared -o $@ $< $(LDFLAGS) -L$(O) -lsymphony -lyyjson
+
+$(O)/libbus-probe: $(O)/obj/tests/libbus/probe.o $(O)/obj/tests/libbus/common.o $(O)/libsymphony.so
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson -Wl,-rpath,'$$ORIGIN'

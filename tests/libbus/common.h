@@ -63,11 +63,12 @@ const char *test_bus(void);
 struct sbus *test_open(void);
 
 /*
- * A child that serves: sbus_extension_main() of @extension with @id. Returns its
- * pid when the id can be called, or -errno.
+ * The program libbus-probe, which is sbus_extension_main() of probe: a program,
+ * as this process has threads, and nothing but exec is safe after its fork().
  */
-pid_t serve_child(struct sbus *bus, const struct symphony_extension *extension, const char *id,
-		  const char *threads);
+pid_t run_probe(const char *const *argv, bool silent);
+/* Runs it with @id on the test's bus: its pid when the id can be called, or -errno. */
+pid_t serve_child(struct sbus *bus, const char *id, const char *threads);
 /* SIGTERM: returns the exit status, or -errno. */
 int stop_child(pid_t pid);
 

@@ -166,7 +166,8 @@ typedef void (*sbus_sink_fn)(yyjson_mut_val *result, const struct sbus_error *er
 /**
  * sbus_pit_call() - call a member
  * @member: from sbus_pit_lookup(), started
- * @message: any value; valid until this returns
+ * @message: any value; valid until this returns. Its strings are terminated, as
+ *	those that yyjson reads are
  * @deadline: when to give up a call that is pending, 0: never
  * @sink: called exactly once if this returns 0 or SBUS_PENDING
  * @userdata: for @sink
