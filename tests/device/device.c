@@ -76,6 +76,28 @@ void dev_nap(unsigned int ms)
 	poll(NULL, 0, ms);
 }
 
+long dev_param(const char *name, long value)
+{
+	char path[128];
+	long old = -EIO;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/module/symphony/parameters/%s", name);
+	file = fopen(path, "r+e");
+	if (!file)
+		return -errno;
+	if (fscanf(file, "%ld", &old) != 1)
+		old = -EIO;
+	rewind(file);
+	fprintf(file, "%ld", value);
+	return fclose(file) ? -errno : old;
+}
+
+bool dev_slow(void)
+{
+	return !access("/proc/lockdep_stats", F_OK);
+}
+
 void dev_fill(void *buf, size_t len, unsigned int seed)
 {
 	unsigned char *byte = buf;
@@ -463,6 +485,18 @@ int caller_join(struct caller *caller, int ms)
 	if (!caller->done)
 		return -ETIMEDOUT;
 	return -pthread_join(caller->thread, NULL);
+}
+
+/* A signal is lost on a thread that is not in the kernel yet: again and again. */
+int caller_interrupt(struct caller *caller)
+{
+	int err = -ETIMEDOUT;
+
+	for (int ms = 0; ms < DEV_LONG / 2 && err; ms += DEV_BEAT) {
+		pthread_kill(caller->thread, SIGUSR1);
+		err = caller_join(caller, DEV_BEAT);
+	}
+	return err;
 }
 
 pid_t kid_fork(struct kid *kid)

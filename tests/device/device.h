@@ -47,6 +47,10 @@ struct symphony_query dev_limits(void);
 __u64 dev_now(void);
 __u64 dev_after(unsigned int ms);
 void dev_nap(unsigned int ms);
+/* Set a parameter of the module; what it was, or -errno. Set it back! */
+long dev_param(const char *name, long value);
+/* A kernel with lockdep and the like: ten times slower, at least. */
+bool dev_slow(void);
 void dev_fill(void *buf, size_t len, unsigned int seed);
 bool dev_filled(const void *buf, size_t len, unsigned int seed);
 /* Two pages, of which the second is not there; the end of the first. */
@@ -130,6 +134,7 @@ int caller_start(struct caller *caller, struct ep *ep,
 		 struct symphony_call call);
 /* 0, or -ETIMEDOUT when it is still in the call after @ms. */
 int caller_join(struct caller *caller, int ms);
+int caller_interrupt(struct caller *caller);
 
 /* A child process, with a channel to it. */
 struct kid {

@@ -28,8 +28,7 @@ FIXTURE_SETUP(interrupted)
 	self->msg = ep_next(&self->duo.server, DEV_LONG);
 	ASSERT_NE(NULL, self->msg);
 	dev_nap(DEV_BEAT);
-	pthread_kill(caller.thread, SIGUSR1);
-	ASSERT_EQ(0, caller_join(&caller, DEV_LONG));
+	ASSERT_EQ(0, caller_interrupt(&caller));
 	ASSERT_EQ(-EINTR, caller.ret);
 	self->call = caller.call;
 }
@@ -106,8 +105,7 @@ TEST_F(interrupted, again_and_again)
 
 		ASSERT_EQ(0, caller_start(&caller, &self->duo.client, self->call));
 		dev_nap(DEV_BEAT);
-		pthread_kill(caller.thread, SIGUSR1);
-		ASSERT_EQ(0, caller_join(&caller, DEV_LONG));
+		ASSERT_EQ(0, caller_interrupt(&caller));
 		ASSERT_EQ(-EINTR, caller.ret);
 		ASSERT_EQ(self->call.id, caller.call.id);
 		ASSERT_EQ(self->call.slot, caller.call.slot);
@@ -147,8 +145,7 @@ TEST_F(interrupted, keeps_its_deadline)
 	call.deadline = dev_after(5 * DEV_BEAT);
 	ASSERT_EQ(0, caller_start(&caller, &self->duo.client, call));
 	ASSERT_NE(NULL, ep_next(&self->duo.server, DEV_LONG));
-	pthread_kill(caller.thread, SIGUSR1);
-	ASSERT_EQ(0, caller_join(&caller, DEV_LONG));
+	ASSERT_EQ(0, caller_interrupt(&caller));
 	if (caller.ret == -EINTR) {
 		ASSERT_EQ(0, ep_wait(&self->duo.client, &caller.call, 0));
 	} else {
@@ -177,8 +174,7 @@ TEST_F(interrupted, wait_is_interrupted_too)
 	dev_nap(DEV_BEAT);
 	EXPECT_EQ(-EBUSY, ep_wait(&self->duo.client, &other, 0));
 	EXPECT_EQ(-EBUSY, ep_wait(&self->duo.client, &other, SYMPHONY_WAIT_DONTWAIT));
-	pthread_kill(caller.thread, SIGUSR1);
-	ASSERT_EQ(0, caller_join(&caller, DEV_LONG));
+	ASSERT_EQ(0, caller_interrupt(&caller));
 	EXPECT_EQ(-EINTR, caller.ret);
 	EXPECT_EQ(0, answer(self));
 	EXPECT_EQ(0, ep_wait(&self->duo.client, &self->call, 0));
