@@ -31,7 +31,7 @@ $(O)/symphony.pc: libbus/symphony.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' $< >$@
 
-.PHONY: install-libbus
+.PHONY: install-libbus uninstall-libbus
 install-libbus: $(O)/$(LIBBUS_SONAME) $(O)/symphony.pc
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/symphony \
 		$(DESTDIR)$(INCLUDEDIR)/linux
@@ -40,4 +40,10 @@ install-libbus: $(O)/$(LIBBUS_SONAME) $(O)/symphony.pc
 	install -m 644 $(O)/symphony.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	install -m 644 $(LIBBUS_HEADERS) $(DESTDIR)$(INCLUDEDIR)/symphony/
 	install -m 644 kmod/include/uapi/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/
+	[ -n "$(DESTDIR)" ] || ldconfig
+
+uninstall-libbus:
+	rm -f $(DESTDIR)$(LIBDIR)/$(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony.so
+	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/symphony.pc
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/symphony
 	[ -n "$(DESTDIR)" ] || ldconfig

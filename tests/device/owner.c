@@ -338,7 +338,7 @@ static void *last_thread(void *arg)
 
 TEST_F(owner, first_threads_exit_is_not_the_processs)
 {
-	struct kid kid;
+	static struct kid kid;	/* outlives the first thread's stack */
 	__s64 id;
 
 	if (!kid_fork(&kid)) {

@@ -4,7 +4,6 @@
 LIBBUS_TEST_NAMES := $(filter-out common server plugin probe,$(basename $(notdir $(wildcard tests/libbus/*.c))))
 LIBBUS_TEST_PROGS := $(addprefix $(O)/tests/libbus-,$(LIBBUS_TEST_NAMES))
 TEST_PROGS += $(LIBBUS_TEST_PROGS)
-USER_TARGETS += $(O)/libbus-plugin.so $(O)/libbus-probe
 
 # -isystem and no sign-compare: the harness's macros compare as they please.
 $(O)/obj/tests/libbus/%.o: tests/libbus/%.c
@@ -18,6 +17,9 @@ $(LIBBUS_TEST_PROGS): $(O)/tests/libbus-%: $(O)/obj/tests/libbus/%.o \
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson \
 		-Wl,-rpath,'$$ORIGIN/..'
+
+# What the tests load and run.
+$(LIBBUS_TEST_PROGS): | $(O)/libbus-plugin.so $(O)/libbus-probe
 
 $(O)/libbus-plugin.so: tests/libbus/plugin.c $(O)/libsymphony.so
 	$(CC) $(CFLAGS) -DSYMPHONY_PLUGIN -shared -o $@ $< $(LDFLAGS) -L$(O) -lsymphony -lyyjson
