@@ -7,7 +7,7 @@ LIBBUS_SONAME := libsymphony.so.0
 LIBBUS_HEADERS := $(wildcard libbus/include/symphony/*.h)
 LIBBUS_VERSION := 0.1
 
-USER_TARGETS += $(O)/libsymphony.so $(O)/$(LIBBUS_SONAME) $(O)/symphony.pc
+USER_TARGETS += $(O)/libsymphony.so $(O)/$(LIBBUS_SONAME)
 INSTALL_TARGETS += install-libbus
 
 $(O)/obj/libbus/%.o: libbus/%.c
@@ -26,24 +26,18 @@ $(O)/$(LIBBUS_SONAME): $(LIBBUS_OBJS) libbus/libsymphony.map
 $(O)/libsymphony.so: $(O)/$(LIBBUS_SONAME)
 	ln -sf $(LIBBUS_SONAME) $@
 
-$(O)/symphony.pc: libbus/symphony.pc.in
-	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' $< >$@
-
+# The folders are those of the time of installing.
 .PHONY: install-libbus uninstall-libbus
-install-libbus: $(O)/$(LIBBUS_SONAME) $(O)/symphony.pc
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/symphony \
-		$(DESTDIR)$(INCLUDEDIR)/linux
+install-libbus: $(O)/$(LIBBUS_SONAME)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/symphony
 	install -m 755 $(O)/$(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/
 	ln -sf $(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony.so
-	install -m 644 $(O)/symphony.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' \
+		libbus/symphony.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/symphony.pc
 	install -m 644 $(LIBBUS_HEADERS) $(DESTDIR)$(INCLUDEDIR)/symphony/
-	install -m 644 kmod/include/uapi/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/
-	[ -n "$(DESTDIR)" ] || ldconfig
 
 uninstall-libbus:
 	rm -f $(DESTDIR)$(LIBDIR)/$(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony.so
 	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/symphony.pc
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/symphony
-	[ -n "$(DESTDIR)" ] || ldconfig

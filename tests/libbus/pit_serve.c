@@ -136,7 +136,7 @@ TEST_F(pit_serve, members_can_be_called_in_process_at_the_same_time)
 
 TEST_F(pit_serve, deadline_of_the_caller_ends_what_is_owed)
 {
-	EXPECT_EQ(-ETIMEDOUT, sbus_call_json(self->bus, "probe", "{\"method\":\"hold\"}", 17, 30 * MS,
+	EXPECT_EQ(-ETIMEDOUT, sbus_call_json(self->bus, "probe", "{\"method\":\"hold\"}", 17, 500 * MS,
 					     NULL, &self->error))
 		TH_LOG("%s", self->error.message);
 	for (int i = 0; i < 2000 && !probe_seen.cancelled; i++)
