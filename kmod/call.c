@@ -107,8 +107,8 @@ void symp_call_free_idle(struct symp_endpoint *ep)
 
 /*
  * The caller has the outcome, or will not have it: the message is the process's,
- * the slot is free unless the message is in it. The slot's reference to the
- * call is whose calls this to drop. Caller's lock held, not dead.
+ * the slot is free unless the message is in it. Whoever calls this then drops
+ * the reference that the slot had. Caller's lock held, not dead.
  */
 void symp_call_fetched(struct symp_call *call)
 {

@@ -23,6 +23,10 @@
 #include "endpoint.h"
 #include "owner.h"
 
+#ifndef CONFIG_MMU_NOTIFIER
+#error "symphony needs a kernel with CONFIG_MMU_NOTIFIER (KVM selects it)"
+#endif
+
 struct symp_owner {
 	struct mmu_notifier mn;
 	/* Guards the rest. */

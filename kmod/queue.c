@@ -328,7 +328,7 @@ int symp_slice_release(struct symp_endpoint *ep, u32 offset)
 
 /*
  * The process now has the message. Returns the call whose outcome it was, with
- * the reference of the list of calls: the last one, perhaps.
+ * the reference that the slot had: the last one, perhaps.
  */
 static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 {
