@@ -223,7 +223,7 @@ TEST_F(host, a_workflow_runs_to_its_end)
 {
 	EXPECT_EQ(0, DAG(0, "{'method':'create','params':{'workflow':'w',"
 			    "'nodes':['a','b'],'edges':[['a','b']],"
-			    "'max_attempts':2,'backoff_ms':20}}"));
+			    "'max_attempts':2,'backoff_ms':500}}"));
 	EXPECT_EQ(0, DAG(1, "{'method':'take','params':{'workflow':'w'}}"));
 	EXPECT_EQ(0, DAG(2, "{'method':'fail','params':"
 			    "{'workflow':'w','node':'a'}}"));
