@@ -10,12 +10,13 @@
  *   done       the outcome stands
  *   fetched    the caller has it
  *
- * The first five are the server's view, guarded by its lock (@attached, @queued,
- * @replying); the last two are the caller's, guarded by the caller's lock. The
- * two locks are never held together. A reply, the deadline, a cancel and either
- * side's death race for one thing: to set @done under the caller's lock. Who
- * does it decides the outcome and then, the lock dropped, takes the request off
- * the server (withdraw()) and stops the timer. Who comes second does nothing.
+ * The first five are the server's view, guarded by its lock (@attached,
+ * @queued, @replying); the last two are the caller's, guarded by the caller's
+ * lock. The two locks are never held together. A reply, the deadline, a cancel
+ * and either side's death race for one thing: to set @done under the caller's
+ * lock. Who does it decides the outcome and then, the lock dropped, takes the
+ * request off the server (withdraw()) and stops the timer. Who comes second
+ * does nothing.
  *
  * Withdrawing and attaching cannot miss each other: @server is set under the
  * caller's lock, where @done is seen; from then on who sets @done goes through
@@ -71,10 +72,10 @@ static void arm(struct symp_call *call)
 	call->timed = true;
 	INIT_WORK(&call->expire, expire);
 	hrtimer_setup(&call->timer, timer_fired, CLOCK_MONOTONIC,
-		      HRTIMER_MODE_ABS);
+		      HRTIMER_MODE_ABS_SOFT);
 	symp_call_get(call);
 	hrtimer_start(&call->timer, min_t(u64, call->deadline, KTIME_MAX),
-		      HRTIMER_MODE_ABS);
+		      HRTIMER_MODE_ABS_SOFT);
 }
 
 /* @call is done: its timer is not needed. No lock held. */
@@ -85,12 +86,11 @@ void symp_call_disarm(struct symp_call *call)
 		symp_call_put(call);
 }
 
-void symp_call_put(struct symp_call *call)
+/* The last reference is gone. */
+void symp_call_free(struct symp_call *call)
 {
 	struct symp_endpoint *caller = call->caller;
 
-	if (!refcount_dec_and_test(&call->ref))
-		return;
 	if (call->server)
 		symp_endpoint_put(call->server);
 	if (cmpxchg(&caller->idle, NULL, call))
@@ -106,9 +106,9 @@ void symp_call_free_idle(struct symp_endpoint *ep)
 }
 
 /*
- * The caller has the outcome, or will not have it: the message is the process's,
- * the slot is free unless the message is in it. Whoever calls this then drops
- * the reference that the slot had. Caller's lock held, not dead.
+ * The caller has the outcome, or will not have it: the message is the
+ * process's, the slot is free unless the message is in it. Whoever calls this
+ * then drops the reference that the slot had. Caller's lock held, not dead.
  */
 void symp_call_fetched(struct symp_call *call)
 {
@@ -391,10 +391,10 @@ static int call_attach(struct symp_call *call)
 }
 
 /*
- * Reserve, copy, publish. The copy can sleep without bound (the sender's memory
- * may be FUSE's or userfaultfd's), so it holds nothing but a reference to the
- * pool and the slice, which is in nobody's reach.
- * -ESHUTDOWN: the replica died meanwhile, choose another.
+ * Reserve, copy, publish. The copy holds nothing but a reference to the pool and
+ * the slice, which is in nobody's reach.
+ * -ESHUTDOWN: the replica died meanwhile, choose another. -EFAULT: not all of
+ * the body is there; waiting for it has no bound, as it may be FUSE's.
  */
 static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 			bool wait)
@@ -528,6 +528,21 @@ int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot)
 	return err;
 }
 
+/* Tell the caller by what it can WAIT for @call and CANCEL it. */
+static int put_name(const struct symp_call *call, struct symphony_call __user *uarg)
+{
+	if (!user_write_access_begin(uarg, sizeof(*uarg)))
+		return -EFAULT;
+	unsafe_put_user(call->id, &uarg->id, err_fault);
+	unsafe_put_user(call->slot, &uarg->slot, err_fault);
+	user_write_access_end();
+	return 0;
+
+err_fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
 /**
  * symp_call_make() - CALL and SEND
  * @ep: the current process's endpoint
@@ -542,6 +557,7 @@ int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot)
 int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		   struct symphony_call *arg, bool async, bool nonblock)
 {
+	u32 tries = SYMP_FILL_TRIES;
 	struct symp_call *call;
 	int err;
 
@@ -553,13 +569,15 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	err = call_register(call);
 	if (err)
 		goto out;
-	if (put_user(call->id, &uarg->id) || put_user(call->slot, &uarg->slot))
-		err = -EFAULT;
+	err = put_name(call, uarg);
 	while (!err) {
 		err = call_deliver(call, arg, !async && !nonblock);
-		if (err != -ESHUTDOWN)
+		if (err == -EFAULT && tries--)
+			err = symp_pool_fault_in(arg->body, arg->body_len);
+		else if (err == -ESHUTDOWN)
+			err = 0;
+		else
 			break;
-		err = 0;
 	}
 	if (err && call_abandon(call)) {
 		if (put_user(0, &uarg->id))

@@ -92,13 +92,19 @@ void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
-void symp_call_put(struct symp_call *call);
+void symp_call_free(struct symp_call *call);
 void symp_call_free_idle(struct symp_endpoint *ep);
 
 static inline struct symp_call *symp_call_get(struct symp_call *call)
 {
 	refcount_inc(&call->ref);
 	return call;
+}
+
+static inline void symp_call_put(struct symp_call *call)
+{
+	if (refcount_dec_and_test(&call->ref))
+		symp_call_free(call);
 }
 
 #endif

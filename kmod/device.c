@@ -10,7 +10,6 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/pagemap.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
@@ -115,13 +114,16 @@ static int receive_init(struct symp_receive *how, u64 offsets, u32 max,
 
 /*
  * Nothing is taken that could not be told. After the release array was read,
- * which may be the same: this writes.
+ * which may be the same: this writes. The array is shorter than a page, so that
+ * its two ends are in all the pages that it is in.
  */
 static int receive_prepare(const struct symp_receive *how, u32 __user *unr)
 {
-	if (put_user(0, unr) ||
-	    fault_in_writeable((char __user *)how->offsets,
-			       how->max * sizeof(*how->offsets)))
+	static_assert(SYMPHONY_BATCH_MAX * sizeof(*how->offsets) <= PAGE_SIZE);
+
+	if (put_user(0, unr) || put_user(0, how->offsets))
+		return -EFAULT;
+	if (how->max > 1 && put_user(0, how->offsets + how->max - 1))
 		return -EFAULT;
 	return 0;
 }
@@ -213,6 +215,29 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	return err ?: put_user(arg.handle, &uarg->handle);
 }
 
+/* The three stand one behind the other in each structure that has them. */
+static int put_outcome(__s32 __user *ustatus, s32 status, u32 offset, u32 needed)
+{
+	u32 __user *to = (u32 __user *)ustatus;
+
+	static_assert(offsetof(struct symphony_call, needed) ==
+		      offsetof(struct symphony_call, status) + 2 * sizeof(*to));
+	static_assert(offsetof(struct symphony_wait, needed) ==
+		      offsetof(struct symphony_wait, status) + 2 * sizeof(*to));
+
+	if (!user_write_access_begin(to, 3 * sizeof(*to)))
+		return -EFAULT;
+	unsafe_put_user(status, to, err_fault);
+	unsafe_put_user(offset, to + 1, err_fault);
+	unsafe_put_user(needed, to + 2, err_fault);
+	user_write_access_end();
+	return 0;
+
+err_fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
 static long do_wait(struct symp_endpoint *ep, struct symphony_wait __user *uarg)
 {
 	struct symphony_wait arg;
@@ -229,9 +254,7 @@ static long do_wait(struct symp_endpoint *ep, struct symphony_wait __user *uarg)
 	err = symp_call_wait(ep, &arg, arg.flags & SYMPHONY_WAIT_DONTWAIT);
 	if (err)
 		return err;
-	return put_user(arg.status, &uarg->status) ?:
-	       put_user(arg.offset, &uarg->offset) ?:
-	       put_user(arg.needed, &uarg->needed);
+	return put_outcome(&uarg->status, arg.status, arg.offset, arg.needed);
 }
 
 static long do_cancel(struct symp_endpoint *ep, void __user *uarg)
@@ -278,9 +301,7 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	}
 	if (err || async)
 		return err;
-	return put_user(arg.status, &uarg->status) ?:
-	       put_user(arg.offset, &uarg->offset) ?:
-	       put_user(arg.needed, &uarg->needed);
+	return put_outcome(&uarg->status, arg.status, arg.offset, arg.needed);
 }
 
 static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,

@@ -4,13 +4,14 @@
  *
  * The allocator is TLSF (Masmano et al., "TLSF: a new dynamic memory allocator
  * for real-time systems", ECRTS 2004): free slices are kept by size class, two
- * bitmaps find a class that fits, neighbours merge. The slice that was freed last
- * is set aside as it is: a caller and a server in a steady exchange need the
- * same size again and again, and get it without any merging and splitting.
- * Every operation takes constant time. The bookkeeping is one struct symp_slice per granule of
+ * bitmaps find a class that fits, neighbours merge. The two slices that were
+ * freed last are set aside as they are: a caller and a server in a steady
+ * exchange need the same size again and again, the next at times before the
+ * last is free, and get it without any merging and splitting. Every operation
+ * takes constant time. The bookkeeping is one struct symp_slice per granule of
  * SYMPHONY_POOL_ALIGN bytes, outside of the memory that processes see; an
- * offset from user space is looked up there and believed only if a slice of
- * the right kind begins at it.
+ * offset from user space is looked up there and believed only if a slice of the
+ * right kind begins at it.
  */
 #include <linux/build_bug.h>
 #include <linux/mm.h>
@@ -146,12 +147,26 @@ static void merge(struct symp_pool *pool, u32 i)
 	link_free(pool, i);
 }
 
-static void merge_spare(struct symp_pool *pool)
+static void merge_spare(struct symp_pool *pool, u32 *spare)
 {
-	if (pool->spare == SYMPHONY_NO_OFFSET)
+	if (*spare == SYMPHONY_NO_OFFSET)
 		return;
-	merge(pool, pool->spare / SYMPHONY_POOL_ALIGN);
-	pool->spare = SYMPHONY_NO_OFFSET;
+	merge(pool, *spare / SYMPHONY_POOL_ALIGN);
+	*spare = SYMPHONY_NO_OFFSET;
+}
+
+static struct symp_slice *take_spare(struct symp_pool *pool, u32 *spare,
+				     u32 granules)
+{
+	struct symp_slice *s;
+
+	if (*spare == SYMPHONY_NO_OFFSET)
+		return NULL;
+	s = symp_pool_slice(pool, *spare);
+	if (s->len != granules)
+		return NULL;
+	*spare = SYMPHONY_NO_OFFSET;
+	return s;
 }
 
 /**
@@ -165,21 +180,16 @@ static void merge_spare(struct symp_pool *pool)
  */
 u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 {
-	struct symp_slice *s = NULL;
+	struct symp_slice *s;
 
 	if (granules > pool->nr)
 		return SYMPHONY_NO_OFFSET;
-	if (pool->spare != SYMPHONY_NO_OFFSET) {
-		s = symp_pool_slice(pool, pool->spare);
-		if (s->len == granules)
-			pool->spare = SYMPHONY_NO_OFFSET;
-		else
-			s = NULL;
-	}
-	if (!s)
-		s = carve(pool, granules);
+	s = take_spare(pool, &pool->spare[0], granules) ?:
+	    take_spare(pool, &pool->spare[1], granules) ?:
+	    carve(pool, granules);
 	if (!s) {
-		merge_spare(pool);
+		merge_spare(pool, &pool->spare[0]);
+		merge_spare(pool, &pool->spare[1]);
 		s = carve(pool, granules);
 	}
 	if (!s)
@@ -194,9 +204,30 @@ u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 /* Give back the slice at @offset, which nobody holds. Endpoint's lock held. */
 void symp_pool_free(struct symp_pool *pool, u32 offset)
 {
-	merge_spare(pool);
+	if (pool->spare[0] != SYMPHONY_NO_OFFSET) {
+		merge_spare(pool, &pool->spare[1]);
+		pool->spare[1] = pool->spare[0];
+	}
 	symp_pool_slice(pool, offset)->kind = SYMP_SPARE;
-	pool->spare = offset;
+	pool->spare[0] = offset;
+}
+
+/* Without preemption others would have to wait for the whole copy. */
+int symp_pool_fill_large(void *to, const void __user *from, u32 len)
+{
+	unsigned long left;
+	u32 part;
+
+	for (; len; len -= part, to += part, from += part) {
+		part = min_t(u32, len, SYMP_POOL_PART);
+		pagefault_disable();
+		left = _copy_from_user(to, from, part);
+		pagefault_enable();
+		if (left)
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
 }
 
 /* The slice behind @s, whatever it is; the first for NULL, NULL at the end. */
@@ -273,7 +304,8 @@ struct symp_pool *symp_pool_create(u32 size)
 	if (!pool->base)
 		goto err_free_pages;
 	memset(pool->heads, 0xff, sizeof(pool->heads));
-	pool->spare = SYMPHONY_NO_OFFSET;
+	pool->spare[0] = SYMPHONY_NO_OFFSET;
+	pool->spare[1] = SYMPHONY_NO_OFFSET;
 	pool->slices[0].len = pool->nr;
 	link_free(pool, 0);
 	return pool;
@@ -288,11 +320,8 @@ err_free_pool:
 	return ERR_PTR(-ENOMEM);
 }
 
-/* Drop a reference. May sleep when it is the last. */
-void symp_pool_put(struct symp_pool *pool)
+void symp_pool_destroy(struct symp_pool *pool)
 {
-	if (!refcount_dec_and_test(&pool->ref))
-		return;
 	vunmap(pool->base);
 	free_pages_of(pool);
 	kvfree(pool->pages);

@@ -5,7 +5,9 @@
 
 #include <linux/bitops.h>
 #include <linux/math.h>
+#include <linux/pagemap.h>
 #include <linux/refcount.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #include <linux/symphony.h>
@@ -67,7 +69,7 @@ struct symp_slice {
  * @fl: which first-level classes have a free slice
  * @sl: likewise second-level classes
  * @heads: the free slices of each class
- * @spare: the slice freed last, kept whole for the next of its size, or
+ * @spare: the two slices freed last, kept whole for the next of their size, or
  *	SYMPHONY_NO_OFFSET
  *
  * All but @ref and the bytes are guarded by the endpoint's lock.
@@ -82,11 +84,11 @@ struct symp_pool {
 	u32 fl;
 	u32 sl[SYMP_FL];
 	u32 heads[SYMP_FL][SYMP_SL];
-	u32 spare;
+	u32 spare[2];
 };
 
 struct symp_pool *symp_pool_create(u32 size);
-void symp_pool_put(struct symp_pool *pool);
+void symp_pool_destroy(struct symp_pool *pool);
 int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma);
 u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind);
 void symp_pool_free(struct symp_pool *pool, u32 offset);
@@ -98,6 +100,13 @@ static inline struct symp_pool *symp_pool_get(struct symp_pool *pool)
 {
 	refcount_inc(&pool->ref);
 	return pool;
+}
+
+/* Drop a reference. May sleep when it is the last. */
+static inline void symp_pool_put(struct symp_pool *pool)
+{
+	if (refcount_dec_and_test(&pool->ref))
+		symp_pool_destroy(pool);
 }
 
 static inline struct symp_slice *symp_pool_slice(struct symp_pool *pool,
@@ -112,16 +121,44 @@ static inline struct symphony_msg *symp_pool_msg(struct symp_pool *pool,
 	return pool->base + offset;
 }
 
+int symp_pool_fill_large(void *to, const void __user *from, u32 len);
+
+/* Bytes copied without a chance for others to run. */
+#define SYMP_POOL_PART	SZ_64K
+
+/*
+ * How often memory is faulted in for a copy, which can lose it again before it
+ * is read: when it is reclaimed, or made to.
+ */
+#define SYMP_FILL_TRIES	8
+
 /*
  * Copy a body of @len bytes into the slice at @offset, which was reserved for
- * that. May sleep. Not copy_from_user(): its object check would look up the
- * pool in the tree of all vmapped areas, to find what the allocator vouches for.
+ * that, if it is all there. Otherwise -EFAULT: let go of the slice, fault the
+ * body in, and try again. Waiting for memory that can be FUSE's or userfaultfd's
+ * holds nothing so. Not copy_from_user(): its object check would look up the
+ * pool in the tree of vmapped areas, to find what the allocator vouches for.
  */
 static inline int symp_pool_fill(struct symp_pool *pool, u32 offset,
 				 u64 address, u32 len)
 {
-	return _copy_from_user(symp_pool_msg(pool, offset) + 1,
-			       u64_to_user_ptr(address), len) ? -EFAULT : 0;
+	const void __user *from = u64_to_user_ptr(address);
+	void *to = symp_pool_msg(pool, offset) + 1;
+
+	unsigned long left;
+
+	if (unlikely(len > SYMP_POOL_PART))
+		return symp_pool_fill_large(to, from, len);
+	pagefault_disable();
+	left = _copy_from_user(to, from, len);
+	pagefault_enable();
+	return left ? -EFAULT : 0;
+}
+
+/* Wait for the body's memory, without bound. Return: 0 or -EFAULT. */
+static inline int symp_pool_fault_in(u64 address, u32 len)
+{
+	return fault_in_readable(u64_to_user_ptr(address), len) ? -EFAULT : 0;
 }
 
 /*

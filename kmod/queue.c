@@ -28,6 +28,9 @@
 #include "queue.h"
 #include "watch.h"
 
+/* Messages taken under one hold of the lock. */
+#define RECEIVE_CHUNK	16
+
 /* A thread that waits for room in another endpoint's pool. */
 struct room_waiter {
 	struct list_head node;
@@ -437,8 +440,11 @@ void symp_queue_end_waits(struct symp_endpoint *ep)
 			room_waiter_done(w, SYMPHONY_NO_OFFSET);
 }
 
-/* Take up to @max messages that are there. Releases the endpoint's lock. */
-static u32 receive_queued(struct symp_endpoint *ep, u32 *offsets, u32 max)
+/*
+ * Take up to @max messages that are there, at most RECEIVE_CHUNK. Releases the
+ * endpoint's lock.
+ */
+static __always_inline u32 receive_queued(struct symp_endpoint *ep, u32 *offsets, u32 max)
 	__releases(&ep->lock)
 {
 	struct symp_call *call, *next;
@@ -459,7 +465,7 @@ static u32 receive_queued(struct symp_endpoint *ep, u32 *offsets, u32 max)
 }
 
 /* Sleep until a message is handed over. Releases the endpoint's lock. */
-static int receive_handed(struct symp_endpoint *ep, u32 *offset, u64 deadline)
+static __always_inline int receive_handed(struct symp_endpoint *ep, u32 *offset, u64 deadline)
 	__releases(&ep->lock)
 {
 	struct symp_receiver r = { .task = current };
@@ -492,7 +498,7 @@ int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how)
 	__releases(&ep->lock)
 {
-	u32 got[16], i;
+	u32 got[RECEIVE_CHUNK], i;
 	int n, nr = 0;
 
 	for (;;) {
@@ -516,6 +522,7 @@ int symp_queue_receive_locked(struct symp_endpoint *ep,
 		nr += n;
 		if (nr == how->max || n < ARRAY_SIZE(got))
 			return nr;
+		cond_resched();
 		spin_lock(&ep->lock);
 	}
 }

@@ -60,6 +60,7 @@ static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
  * the caller's pool, holds no lock: the call can end meanwhile (deadline,
  * cancel, death). Then the outcome does not wait for this thread, and what it
  * was writing is let go by whoever is last: here, or where it was fetched.
+ * After -EFAULT the call is as it was.
  */
 static int answer(struct symp_call *call, const struct symphony_reply *arg,
 		  const struct symp_identity *from, bool handoff)
@@ -126,6 +127,7 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	       const struct symp_receive *next)
 {
+	u32 tries = SYMP_FILL_TRIES;
 	struct symp_identity from;
 	struct symp_slice *s;
 	struct symp_call *call;
@@ -148,10 +150,13 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	from = call->lane->receiver;
 	spin_unlock(&ep->lock);
 
-	err = answer(call, arg, &from, next);
+	do
+		err = answer(call, arg, &from, next);
+	while (unlikely(err == -EFAULT && tries-- &&
+			!symp_pool_fault_in(arg->body, arg->body_len)));
 	/*
-	 * If the caller is to run before this thread, let it do so now: its next
-	 * call is then there already and nobody has to sleep and be woken.
+	 * If the caller is to run before this thread, let it do so now: its
+	 * next call is then there already and nobody has to sleep and be woken.
 	 */
 	if (next)
 		cond_resched();
