@@ -15,6 +15,8 @@
 #include <net/net_namespace.h>
 
 #include "bus.h"
+#include "endpoint.h"
+#include "ledger.h"
 #include "service.h"
 
 static LIST_HEAD(buses);
@@ -61,7 +63,9 @@ bool symp_bus_permission(struct symp_bus *bus, u32 want)
 	       ns_capable(bus->net->user_ns, CAP_DAC_OVERRIDE);
 }
 
-static struct symp_bus *bus_alloc(struct net *net, const char *name, u32 mode)
+static struct symp_bus *bus_alloc(struct net *net,
+				  const struct symp_bus_args *args,
+				  const struct symp_endpoint *creator)
 {
 	struct symp_bus *bus;
 	int err;
@@ -76,10 +80,11 @@ static struct symp_bus *bus_alloc(struct net *net, const char *name, u32 mode)
 	}
 	refcount_set(&bus->ref, 1);
 	bus->net = get_net(net);
-	strscpy(bus->name, name);
+	bus->account = symp_account_get(creator->account);
+	strscpy(bus->name, args->name);
 	bus->uid = current_euid();
 	bus->gid = current_egid();
-	bus->mode = mode;
+	bus->mode = args->mode;
 	mutex_init(&bus->lock);
 	xa_init(&bus->endpoints);
 	spin_lock_init(&bus->watch_lock);
@@ -96,35 +101,50 @@ static struct symp_bus *bus_find(struct net *net, const char *name)
 	return NULL;
 }
 
+/* Put @bus on the list. Return: 0 or -EDQUOT. */
+static int bus_add(struct symp_bus *bus, enum symphony_limit *limit)
+{
+	lockdep_assert_held(&buses_lock);
+	if (symp_account_charge(bus->account, SYMP_BUSES, 1)) {
+		*limit = SYMPHONY_LIMIT_USER_BUSES;
+		return -EDQUOT;
+	}
+	list_add(&bus->node, &buses);
+	bus->living++;
+	return 0;
+}
+
 /**
  * symp_bus_join() - find or create a bus, for an endpoint that will live on it
- * @name: its name
- * @mode: if created: its permission bits
- * @flags: SYMPHONY_JOIN_*
+ * @args: the bus
+ * @ep: the endpoint
+ * @limit: (out) with -EDQUOT
  *
  * May sleep. Return: the bus, to be left with symp_bus_leave() when the
  * endpoint dies and put with symp_bus_put() when its memory goes.
  */
-struct symp_bus *symp_bus_join(const char *name, u32 mode, u32 flags)
+struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
+			       const struct symp_endpoint *ep,
+			       enum symphony_limit *limit)
 {
 	struct net *net = current->nsproxy->net_ns;
 	struct symp_bus *bus, *new = NULL;
+	int err;
 
 	/* Not under the lock: every death takes it, and memory can take long. */
-	if (flags & SYMPHONY_JOIN_CREATE) {
-		new = bus_alloc(net, name, mode);
+	if (args->flags & SYMPHONY_JOIN_CREATE) {
+		new = bus_alloc(net, args, ep);
 		if (IS_ERR(new))
 			return new;
 	}
 	scoped_guard(mutex, &buses_lock) {
-		bus = bus_find(net, name);
+		bus = bus_find(net, args->name);
 		if (!bus && new) {
-			bus = no_free_ptr(new);
-			list_add(&bus->node, &buses);
-			bus->living++;
+			err = bus_add(new, limit);
+			bus = err ? ERR_PTR(err) : no_free_ptr(new);
 		} else if (!bus) {
 			bus = ERR_PTR(-ENOENT);
-		} else if (flags & SYMPHONY_JOIN_EXCL) {
+		} else if (args->flags & SYMPHONY_JOIN_EXCL) {
 			bus = ERR_PTR(-EEXIST);
 		} else if (!symp_bus_permission(bus, 4)) {
 			bus = ERR_PTR(-EACCES);
@@ -140,9 +160,14 @@ struct symp_bus *symp_bus_join(const char *name, u32 mode, u32 flags)
 
 void symp_bus_leave(struct symp_bus *bus)
 {
-	guard(mutex)(&buses_lock);
-	if (!--bus->living)
+	scoped_guard(mutex, &buses_lock) {
+		if (--bus->living)
+			return;
 		list_del(&bus->node);
+	}
+	/* Not when its memory goes: that others can put off. */
+	symp_account_uncharge(bus->account, SYMP_BUSES, 1);
+	symp_service_table_uncharge(bus);
 }
 
 struct symp_bus *symp_bus_get(struct symp_bus *bus)
@@ -157,6 +182,7 @@ void symp_bus_put(struct symp_bus *bus)
 		return;
 	symp_service_table_destroy(bus);
 	xa_destroy(&bus->endpoints);
+	symp_account_put(bus->account);
 	put_net(bus->net);
 	kfree(bus);
 }

@@ -12,12 +12,27 @@
 #include <linux/symphony.h>
 
 struct net;
+struct symp_account;
+struct symp_endpoint;
+
+/**
+ * struct symp_bus_args - what a JOIN asks for
+ * @name: the bus
+ * @flags: SYMPHONY_JOIN_*, checked
+ * @mode: if created: its permission bits
+ */
+struct symp_bus_args {
+	const char *name;
+	u32 flags;
+	u32 mode;
+};
 
 /**
  * struct symp_bus - a namespace, known by network namespace and name
  * @ref: one for each endpoint's memory
  * @net: the network namespace, referenced
  * @name: terminated, the rest zero
+ * @account: of its creator; charged for the bus while it is listed
  * @uid: of its creator
  * @gid: of its creator
  * @mode: permission bits
@@ -35,6 +50,7 @@ struct symp_bus {
 	refcount_t ref;
 	struct net *net;
 	char name[SYMPHONY_NAME_MAX + 1];
+	struct symp_account *account;
 	kuid_t uid;
 	kgid_t gid;
 	u32 mode;
@@ -53,7 +69,9 @@ struct symp_bus {
 };
 
 int symp_name_from_user(char *name, u64 address, u32 len);
-struct symp_bus *symp_bus_join(const char *name, u32 mode, u32 flags);
+struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
+			       const struct symp_endpoint *ep,
+			       enum symphony_limit *limit);
 void symp_bus_leave(struct symp_bus *bus);
 bool symp_bus_permission(struct symp_bus *bus, u32 want);
 struct symp_bus *symp_bus_get(struct symp_bus *bus);

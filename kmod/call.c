@@ -41,6 +41,7 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "limits.h"
 #include "service.h"
 
@@ -106,6 +107,35 @@ void symp_call_free_idle(struct symp_endpoint *ep)
 }
 
 /*
+ * Calls are charged to the user in lots, so that a call here and there does not
+ * touch what all of the user's processes share.
+ */
+#define CALLS_LOT	32U
+
+static int calls_more(struct symp_endpoint *ep)
+{
+	int err;
+
+	if (ep->nr_calls == ep->calls_charged) {
+		err = symp_account_charge(ep->account, SYMP_CALLS, CALLS_LOT);
+		if (err)
+			return err;
+		ep->calls_charged += CALLS_LOT;
+	}
+	ep->nr_calls++;
+	return 0;
+}
+
+static void calls_less(struct symp_endpoint *ep)
+{
+	ep->nr_calls--;
+	if (ep->calls_charged - ep->nr_calls >= 2 * CALLS_LOT) {
+		symp_account_uncharge(ep->account, SYMP_CALLS, CALLS_LOT);
+		ep->calls_charged -= CALLS_LOT;
+	}
+}
+
+/*
  * The caller has the outcome, or will not have it: the message is the
  * process's, the slot is free unless the message is in it. Whoever calls this
  * then drops the reference that the slot had. Caller's lock held, not dead.
@@ -117,7 +147,7 @@ void symp_call_fetched(struct symp_call *call)
 
 	lockdep_assert_held(&ep->lock);
 	call->fetched = true;
-	ep->nr_calls--;
+	calls_less(ep);
 	if (call->offset != SYMPHONY_NO_OFFSET) {
 		s = symp_pool_slice(ep->pool, call->offset);
 		s->user = 1;
@@ -269,23 +299,35 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 }
 
 /* Reserve the slot; the call can be waited for and cancelled from now on. */
-static int call_register(struct symp_call *call)
+static int call_register(struct symp_call *call, enum symphony_limit *limit)
 {
 	struct symp_endpoint *ep = call->caller;
 	u32 granules = symp_pool_granules(call->room);
+	int err;
 
 	guard(spinlock)(&ep->lock);
 	if (ep->dead)
 		return -ESHUTDOWN;
-	if (granules > ep->pool->nr / 2)
+	if (granules > ep->pool->nr / 2) {
+		*limit = SYMPHONY_LIMIT_REPLY;
 		return -EMSGSIZE;
-	if (ep->nr_calls >= symp_calls_max)
+	}
+	if (ep->nr_calls >= symp_calls_max) {
+		*limit = SYMPHONY_LIMIT_CALLS;
 		return -EDQUOT;
+	}
 	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
-	if (call->slot == SYMPHONY_NO_OFFSET)
+	if (call->slot == SYMPHONY_NO_OFFSET) {
+		*limit = SYMPHONY_LIMIT_POOL;
 		return -ENOBUFS;
+	}
+	err = calls_more(ep);
+	if (err) {
+		*limit = SYMPHONY_LIMIT_USER_CALLS;
+		symp_room_free(ep, NULL, call->slot);
+		return err;
+	}
 	symp_pool_slice(ep->pool, call->slot)->owner = symp_call_get(call);
-	ep->nr_calls++;
 	if (call->async)
 		arm(call);
 	return 0;
@@ -307,7 +349,7 @@ static bool call_abandon(struct symp_call *call)
 	call->done = true;
 	if (!ep->dead) {
 		call->fetched = true;
-		ep->nr_calls--;
+		calls_less(ep);
 		symp_room_free(ep, NULL, call->slot);
 		symp_call_put(call);
 	}
@@ -557,6 +599,7 @@ err_fault:
 int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		   struct symphony_call *arg, bool async, bool nonblock)
 {
+	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
 	u32 tries = SYMP_FILL_TRIES;
 	struct symp_call *call;
 	int err;
@@ -566,7 +609,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	call = call_alloc(ep, arg, async);
 	if (!call)
 		return -ENOMEM;
-	err = call_register(call);
+	err = call_register(call, &limit);
 	if (err)
 		goto out;
 	err = put_name(call, uarg);
@@ -594,6 +637,8 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		arg->needed = call->needed;
 	}
 out:
+	if (unlikely(limit) && err)
+		arg->limit = limit;
 	symp_call_put(call);
 	return err;
 }

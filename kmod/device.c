@@ -18,15 +18,16 @@
 #include "call.h"
 #include "device.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "limits.h"
 #include "owner.h"
 #include "reply.h"
 #include "service.h"
 #include "watch.h"
 
-static_assert(sizeof(struct symphony_query) == 40);
-static_assert(sizeof(struct symphony_join) == 40);
-static_assert(sizeof(struct symphony_service) == 32);
+static_assert(sizeof(struct symphony_query) == 120);
+static_assert(sizeof(struct symphony_join) == 56);
+static_assert(sizeof(struct symphony_service) == 48);
 static_assert(sizeof(struct symphony_call) == 128);
 static_assert(offsetof(struct symphony_call, id) == 104);
 static_assert(sizeof(struct symphony_wait) == 32);
@@ -130,6 +131,7 @@ static int receive_prepare(const struct symp_receive *how, u32 __user *unr)
 
 static long do_query(void __user *uarg)
 {
+	struct symp_account *account;
 	struct symphony_query arg;
 	int err = copy_arg(&arg, sizeof(arg), uarg);
 
@@ -137,6 +139,9 @@ static long do_query(void __user *uarg)
 		return err;
 	if (arg.flags)
 		return -EINVAL;
+	account = symp_account_open(current_cred());
+	if (!account)
+		return -ENOMEM;
 	arg = (struct symphony_query){
 		.size = sizeof(arg),
 		.abi_version = SYMPHONY_ABI_VERSION,
@@ -146,13 +151,21 @@ static long do_query(void __user *uarg)
 		.calls_max = symp_calls_max,
 		.queue_max = symp_queue_max,
 		.share_max = symp_share_max,
+		.user_buses = symp_account_use(account, SYMP_BUSES),
+		.user_endpoints = symp_account_use(account, SYMP_ENDPOINTS),
+		.user_pool = symp_account_use(account, SYMP_POOL_BYTES),
+		.user_calls = symp_account_use(account, SYMP_CALLS),
+		.user_services = symp_account_use(account, SYMP_SERVICES),
 	};
+	symp_account_put(account);
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
 
 static long do_join(struct file *file, struct symphony_join __user *uarg)
 {
+	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
 	char name[SYMPHONY_NAME_MAX + 1];
+	struct symp_bus_args args;
 	struct symphony_join arg;
 	struct symp_endpoint *ep;
 	int err;
@@ -163,7 +176,7 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 	if (READ_ONCE(file->private_data))
 		return -EISCONN;
 	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL) ||
-	    arg.reserved || arg.mode & ~0666)
+	    arg.reserve || arg.reserve_len || arg.reserved || arg.mode & ~0666)
 		return -EINVAL;
 	if ((arg.flags & SYMPHONY_JOIN_EXCL) && !(arg.flags & SYMPHONY_JOIN_CREATE))
 		return -EINVAL;
@@ -175,15 +188,38 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 	err = symp_name_from_user(name, arg.name, arg.name_len);
 	if (err)
 		return err;
-	ep = symp_endpoint_join(name, arg.mode, arg.flags, arg.pool_size);
-	if (IS_ERR(ep))
+	args = (struct symp_bus_args){
+		.name = name,
+		.flags = arg.flags,
+		.mode = arg.mode,
+	};
+	ep = symp_endpoint_join(&args, arg.pool_size, &limit);
+	if (IS_ERR(ep)) {
+		if (limit && put_user(limit, &uarg->limit))
+			return -EFAULT;
 		return PTR_ERR(ep);
+	}
 	err = put_user(arg.pool_size, &uarg->pool_size) ?:
 	      put_user(ep->id, &uarg->endpoint);
 	if (!err && cmpxchg_release(&file->private_data, NULL, ep))
 		err = -EISCONN;
 	if (err)
 		symp_endpoint_release(ep);
+	return err;
+}
+
+static long do_claim(struct symp_endpoint *ep,
+		     struct symphony_service __user *uarg,
+		     struct symphony_service *arg, const char *name)
+{
+	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
+	int err;
+
+	if (!ep->may_claim)
+		return -EACCES;
+	err = symp_service_claim(ep, name, &arg->handle, &limit);
+	if (limit && put_user(limit, &uarg->limit))
+		return -EFAULT;
 	return err;
 }
 
@@ -197,12 +233,10 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.flags || arg.reserved)
+	if (arg.flags || arg.endpoint || arg.grant || arg.reserved)
 		return -EINVAL;
 	if (cmd == SYMPHONY_IOC_UNCLAIM)
 		return symp_service_unclaim(ep, arg.handle);
-	if (cmd == SYMPHONY_IOC_CLAIM && !ep->may_claim)
-		return -EACCES;
 	err = symp_name_from_user(name, arg.name, arg.name_len);
 	if (err)
 		return err;
@@ -210,7 +244,7 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	if (put_user(0, &uarg->handle))
 		return -EFAULT;
 	err = cmd == SYMPHONY_IOC_CLAIM ?
-		symp_service_claim(ep, name, &arg.handle) :
+		do_claim(ep, uarg, &arg, name) :
 		symp_service_resolve(ep->bus, name, &arg.handle);
 	return err ?: put_user(arg.handle, &uarg->handle);
 }
@@ -286,6 +320,7 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		if (err)
 			return err;
 	}
+	arg.limit = SYMPHONY_LIMIT_NONE;
 	if (arg.id) {
 		struct symphony_wait wait = { .id = arg.id, .slot = arg.slot };
 
@@ -299,6 +334,8 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		nonblock |= arg.flags & SYMPHONY_CALL_DONTWAIT;
 		err = symp_call_make(ep, uarg, &arg, async, nonblock);
 	}
+	if (unlikely(err && arg.limit) && put_user(arg.limit, &uarg->limit))
+		return -EFAULT;
 	if (err || async)
 		return err;
 	return put_outcome(&uarg->status, arg.status, arg.offset, arg.needed);

@@ -24,6 +24,7 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "limits.h"
 #include "owner.h"
 #include "service.h"
@@ -31,18 +32,25 @@
 
 static atomic64_t last_id;
 
+static void put_identity(struct symp_endpoint *ep)
+{
+	put_pid(ep->pid);
+	put_pid_ns(ep->pid_ns);
+	put_cred(ep->cred);
+}
+
 /**
  * symp_endpoint_join() - make the current process an endpoint of a bus
- * @name: the bus, checked
- * @mode: as in struct symphony_join
- * @flags: as in struct symphony_join
+ * @args: the bus, checked
  * @pool_size: checked
+ * @limit: (out) with -EDQUOT
  *
  * May sleep. Return: the endpoint, to be ended with symp_endpoint_release(), or
  * an ERR_PTR.
  */
-struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
-					 u32 pool_size)
+struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
+					 u32 pool_size,
+					 enum symphony_limit *limit)
 {
 	struct symp_endpoint *ep;
 	int err;
@@ -64,42 +72,57 @@ struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
 	INIT_LIST_HEAD(&ep->receivers);
 	INIT_LIST_HEAD(&ep->starved);
 
+	ep->account = symp_account_open(current_cred());
+	if (!ep->account) {
+		err = -ENOMEM;
+		goto err_free;
+	}
+	err = symp_account_charge(ep->account, SYMP_ENDPOINTS, 1);
+	if (err) {
+		*limit = SYMPHONY_LIMIT_USER_ENDPOINTS;
+		goto err_put_account;
+	}
 	ep->owner = symp_owner_get();
 	if (IS_ERR(ep->owner)) {
 		err = PTR_ERR(ep->owner);
-		goto err_free;
+		goto err_uncharge;
 	}
-	ep->bus = symp_bus_join(name, mode, flags);
+	ep->bus = symp_bus_join(args, ep, limit);
 	if (IS_ERR(ep->bus)) {
 		err = PTR_ERR(ep->bus);
 		goto err_put_owner;
 	}
-	ep->pool = symp_pool_create(pool_size);
+	ep->pool = symp_pool_create(pool_size, ep->account, limit);
 	if (IS_ERR(ep->pool)) {
 		err = PTR_ERR(ep->pool);
 		goto err_leave_bus;
 	}
-	ep->may_claim = symp_bus_permission(ep->bus, 6);
 	ep->id = atomic64_inc_return(&last_id);
-	err = xa_insert(&ep->bus->endpoints, ep->id, ep, GFP_KERNEL_ACCOUNT);
-	if (err)
-		goto err_put_pool;
+	ep->may_claim = symp_bus_permission(ep->bus, 6);
 	ep->pid = get_pid(task_tgid(current));
 	ep->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	ep->cred = get_current_cred();
+	err = xa_insert(&ep->bus->endpoints, ep->id, ep, GFP_KERNEL_ACCOUNT);
+	if (err)
+		goto err_put_identity;
 	if (!symp_owner_link(ep->owner, ep)) {
 		symp_endpoint_release(ep);
 		return ERR_PTR(-ESHUTDOWN);
 	}
 	return ep;
 
-err_put_pool:
+err_put_identity:
+	put_identity(ep);
 	symp_pool_put(ep->pool);
 err_leave_bus:
 	symp_bus_leave(ep->bus);
 	symp_bus_put(ep->bus);
 err_put_owner:
 	symp_owner_put(ep->owner);
+err_uncharge:
+	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
+err_put_account:
+	symp_account_put(ep->account);
 err_free:
 	kfree(ep);
 	return ERR_PTR(err);
@@ -124,7 +147,6 @@ static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
 	list_for_each_entry_safe(item, next, &ep->home.queue, node)
 		if (symp_pool_slice(ep->pool, item->offset)->kind == SYMP_NOTICE)
 			kfree(container_of(item, struct symp_watch, notice));
-
 	while ((s = symp_pool_next(ep->pool, s))) {
 		if (s->kind <= SYMP_SPARE || !s->kernel || !s->owner)
 			continue;
@@ -185,6 +207,9 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 		symp_call_finish(call, -ESHUTDOWN, 0);
 		symp_call_put(call);
 	}
+	symp_account_uncharge(ep->account, SYMP_CALLS, ep->calls_charged);
+	/* Not when its memory goes: that others can put off. */
+	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
 	symp_service_unclaim_all(ep);
 	symp_watch_endpoint_died(ep);
 	xa_erase(&ep->bus->endpoints, ep->id);
@@ -205,10 +230,9 @@ void symp_endpoint_free(struct symp_endpoint *ep)
 {
 	symp_call_free_idle(ep);
 	symp_lanes_free(ep);
+	symp_account_put(ep->account);
 	symp_bus_put(ep->bus);
-	put_pid(ep->pid);
-	put_pid_ns(ep->pid_ns);
-	put_cred(ep->cred);
+	put_identity(ep);
 	kfree_rcu(ep, rcu);
 }
 

@@ -15,7 +15,9 @@
 
 struct pid;
 struct pid_namespace;
+struct symp_account;
 struct symp_bus;
+struct symp_bus_args;
 struct symp_owner;
 
 /**
@@ -27,6 +29,7 @@ struct symp_owner;
  * @pid: of the owner, referenced
  * @pid_ns: the owner's, referenced
  * @cred: the owner's at JOIN, referenced
+ * @account: where its use is written; referenced
  * @may_claim: the bus's mode allowed w at JOIN
  * @killed: whoever sets it does the killing
  * @poll: pollers
@@ -48,6 +51,7 @@ struct symp_owner;
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @starved: lanes whose sender waits for room in the pool
  * @nr_calls: calls of this endpoint whose outcome was not fetched
+ * @calls_charged: how many of them are written to @account
  * @last: where this endpoint sent last, and its lane there
  * @load: requests queued or received, not answered
  */
@@ -59,6 +63,7 @@ struct symp_endpoint {
 	struct pid *pid;
 	struct pid_namespace *pid_ns;
 	const struct cred *cred;
+	struct symp_account *account;
 	bool may_claim;
 	atomic_t killed;
 	wait_queue_head_t poll;
@@ -83,6 +88,7 @@ struct symp_endpoint {
 	struct list_head receivers;
 	struct list_head starved;
 	u32 nr_calls;
+	u32 calls_charged;
 	struct {
 		u64 id;
 		struct symp_lane *lane;
@@ -90,8 +96,9 @@ struct symp_endpoint {
 	u32 load;
 };
 
-struct symp_endpoint *symp_endpoint_join(const char *name, u32 mode, u32 flags,
-					 u32 pool_size);
+struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
+					 u32 pool_size,
+					 enum symphony_limit *limit);
 void symp_endpoint_kill(struct symp_endpoint *ep);
 void symp_endpoint_release(struct symp_endpoint *ep);
 void symp_endpoint_free(struct symp_endpoint *ep);

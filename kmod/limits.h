@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Limits: what one endpoint may hold. Module parameters; see main.c. */
+/* Limits: what an endpoint, a bus and a user may have. Parameters; see main.c. */
 #ifndef SYMP_LIMITS_H
 #define SYMP_LIMITS_H
 
@@ -9,5 +9,10 @@ extern uint symp_calls_max;
 extern uint symp_queue_max;
 extern uint symp_share_max;
 extern uint symp_services_max;
+extern uint symp_user_buses_max;
+extern uint symp_user_endpoints_max;
+extern uint symp_user_pool_max;
+extern uint symp_user_calls_max;
+extern uint symp_user_services_max;
 
 #endif

@@ -33,6 +33,26 @@ uint symp_services_max = 65536;
 module_param_named(services_max, symp_services_max, uint, 0644);
 MODULE_PARM_DESC(services_max, "services of a bus");
 
+uint symp_user_buses_max = 256;
+module_param_named(user_buses_max, symp_user_buses_max, uint, 0644);
+MODULE_PARM_DESC(user_buses_max, "buses that a user created");
+
+uint symp_user_endpoints_max = 1024;
+module_param_named(user_endpoints_max, symp_user_endpoints_max, uint, 0644);
+MODULE_PARM_DESC(user_endpoints_max, "endpoints of a user");
+
+uint symp_user_pool_max = 256;
+module_param_named(user_pool_max, symp_user_pool_max, uint, 0644);
+MODULE_PARM_DESC(user_pool_max, "pools of a user, in MiB");
+
+uint symp_user_calls_max = 65536;
+module_param_named(user_calls_max, symp_user_calls_max, uint, 0644);
+MODULE_PARM_DESC(user_calls_max, "calls of a user without an outcome fetched");
+
+uint symp_user_services_max = 16384;
+module_param_named(user_services_max, symp_user_services_max, uint, 0644);
+MODULE_PARM_DESC(user_services_max, "services that a user claimed first");
+
 static bool parameters_are_valid(void)
 {
 	return PAGE_ALIGNED(symp_pool_default) && PAGE_ALIGNED(symp_pool_max) &&

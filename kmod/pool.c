@@ -19,7 +19,11 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "ledger.h"
 #include "pool.h"
+
+/* A pool is large: ENOMEM, rather than an OOM kill for the sake of it. */
+#define GFP_POOL	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 static_assert(sizeof(struct symphony_msg) == SYMPHONY_POOL_ALIGN);
 static_assert(SYMPHONY_POOL_MAX / SYMPHONY_POOL_ALIGN < 1U << 24);
@@ -268,26 +272,36 @@ static void free_pages_of(struct symp_pool *pool)
 }
 
 /**
- * symp_pool_create() - a pool of @size bytes, charged to the current task
- * @size: a multiple of the page size within SYMPHONY_POOL_MIN and _MAX
+ * symp_pool_create() - a pool, charged to the current task's memory cgroup
+ * @size: bytes, a multiple of the page size within SYMPHONY_POOL_MIN and _MAX
+ * @account: charged too
+ * @limit: (out) with -EDQUOT
  *
- * May sleep. Return: the pool with one reference, or an ERR_PTR of ENOMEM.
+ * May sleep. Return: the pool with one reference, or an ERR_PTR of -ENOMEM or
+ * -EDQUOT.
  */
-struct symp_pool *symp_pool_create(u32 size)
+struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
+				   enum symphony_limit *limit)
 {
 	struct symp_pool *pool;
+	int err;
 
-	pool = kzalloc(sizeof(*pool), GFP_KERNEL_ACCOUNT);
+	err = symp_account_charge(account, SYMP_POOL_BYTES, size);
+	if (err) {
+		*limit = SYMPHONY_LIMIT_USER_POOL;
+		return ERR_PTR(err);
+	}
+	pool = kzalloc(sizeof(*pool), GFP_POOL);
 	if (!pool)
-		return ERR_PTR(-ENOMEM);
+		goto err_uncharge;
 	refcount_set(&pool->ref, 1);
 	pool->nr = size / SYMPHONY_POOL_ALIGN;
 	pool->slices = kvcalloc(pool->nr, sizeof(*pool->slices),
-				GFP_KERNEL_ACCOUNT);
+				GFP_POOL);
 	if (!pool->slices)
 		goto err_free_pool;
 	pool->pages = kvcalloc(size >> PAGE_SHIFT, sizeof(*pool->pages),
-			       GFP_KERNEL_ACCOUNT);
+			       GFP_POOL);
 	if (!pool->pages)
 		goto err_free_slices;
 	for (; pool->nr_pages < size >> PAGE_SHIFT; pool->nr_pages++) {
@@ -295,7 +309,7 @@ struct symp_pool *symp_pool_create(u32 size)
 
 		cond_resched();
 		if (!fatal_signal_pending(current))
-			page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+			page = alloc_page(GFP_POOL | __GFP_ZERO);
 		if (!page)
 			goto err_free_pages;
 		pool->pages[pool->nr_pages] = page;
@@ -307,6 +321,7 @@ struct symp_pool *symp_pool_create(u32 size)
 	pool->spare[0] = SYMPHONY_NO_OFFSET;
 	pool->spare[1] = SYMPHONY_NO_OFFSET;
 	pool->slices[0].len = pool->nr;
+	pool->account = symp_account_get(account);
 	link_free(pool, 0);
 	return pool;
 
@@ -317,11 +332,16 @@ err_free_slices:
 	kvfree(pool->slices);
 err_free_pool:
 	kfree(pool);
+err_uncharge:
+	symp_account_uncharge(account, SYMP_POOL_BYTES, size);
 	return ERR_PTR(-ENOMEM);
 }
 
 void symp_pool_destroy(struct symp_pool *pool)
 {
+	symp_account_uncharge(pool->account, SYMP_POOL_BYTES,
+			      pool->nr_pages << PAGE_SHIFT);
+	symp_account_put(pool->account);
 	vunmap(pool->base);
 	free_pages_of(pool);
 	kvfree(pool->pages);

@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 #include <linux/symphony.h>
 
+struct symp_account;
 struct vm_area_struct;
 
 enum symp_kind {
@@ -64,6 +65,7 @@ struct symp_slice {
  * @base: the kernel's mapping
  * @pages: the pages
  * @nr_pages: how many
+ * @account: charged for them, referenced
  * @slices: one per granule
  * @nr: how many granules
  * @fl: which first-level classes have a free slice
@@ -79,6 +81,7 @@ struct symp_pool {
 	void *base;
 	struct page **pages;
 	u32 nr_pages;
+	struct symp_account *account;
 	struct symp_slice *slices;
 	u32 nr;
 	u32 fl;
@@ -87,7 +90,8 @@ struct symp_pool {
 	u32 spare[2];
 };
 
-struct symp_pool *symp_pool_create(u32 size);
+struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
+				   enum symphony_limit *limit);
 void symp_pool_destroy(struct symp_pool *pool);
 int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma);
 u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind);

@@ -6,6 +6,7 @@
 
 #include "bus.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "limits.h"
 #include "service.h"
 
@@ -21,14 +22,26 @@ int symp_service_table_init(struct symp_bus *bus)
 	return rhashtable_init(&bus->names, &names_params);
 }
 
+/* Nobody lives on @bus any more. */
+void symp_service_table_uncharge(struct symp_bus *bus)
+{
+	struct symp_service *service;
+	unsigned long handle;
+
+	xa_for_each(&bus->services, handle, service)
+		symp_account_uncharge(service->account, SYMP_SERVICES, 1);
+}
+
 void symp_service_table_destroy(struct symp_bus *bus)
 {
 	struct symp_service *service;
 	unsigned long handle;
 
 	rhashtable_destroy(&bus->names);
-	xa_for_each(&bus->services, handle, service)
+	xa_for_each(&bus->services, handle, service) {
+		symp_account_put(service->account);
 		kfree(service);
+	}
 	xa_destroy(&bus->services);
 }
 
@@ -96,20 +109,32 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 }
 
 static struct symp_service *service_create(struct symp_bus *bus,
-					   const char *name, kuid_t uid)
+					   const char *name, kuid_t uid,
+					   struct symp_account *account,
+					   enum symphony_limit *limit)
 {
 	struct symp_service *service;
 	int err;
 
+	err = symp_account_charge(account, SYMP_SERVICES, 1);
+	if (err) {
+		*limit = SYMPHONY_LIMIT_USER_SERVICES;
+		return ERR_PTR(err);
+	}
+	err = -ENOMEM;
 	service = kzalloc(sizeof(*service), GFP_KERNEL_ACCOUNT);
 	if (!service)
-		return ERR_PTR(-ENOMEM);
+		goto err_uncharge;
 	strscpy(service->name, name);
 	service->uid = uid;
+	service->account = symp_account_get(account);
 	err = xa_alloc(&bus->services, &service->handle, service,
 		       XA_LIMIT(1, symp_services_max), GFP_KERNEL_ACCOUNT);
 	if (err) {
-		err = err == -EBUSY ? -EDQUOT : err;
+		if (err == -EBUSY) {
+			*limit = SYMPHONY_LIMIT_SERVICES;
+			err = -EDQUOT;
+		}
 		goto err_free;
 	}
 	err = rhashtable_insert_fast(&bus->names, &service->node, names_params);
@@ -122,7 +147,10 @@ err_erase:
 	/* A handle can be guessed: a pick may be looking at it. */
 	synchronize_rcu();
 err_free:
+	symp_account_put(service->account);
 	kfree(service);
+err_uncharge:
+	symp_account_uncharge(account, SYMP_SERVICES, 1);
 	return ERR_PTR(err);
 }
 
@@ -131,11 +159,13 @@ err_free:
  * @ep: the endpoint
  * @name: the service; created when it is not there
  * @handle: (out) the service's handle
+ * @limit: (out) with -EDQUOT
  *
  * May sleep. Return: 0, -EPERM when the service is another uid's, -EALREADY,
  * -EDQUOT, -ENOMEM, -ESHUTDOWN.
  */
-int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle)
+int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle,
+		       enum symphony_limit *limit)
 {
 	struct symp_claim *claim __free(kfree) = NULL;
 	struct symp_bus *bus = ep->bus;
@@ -153,7 +183,8 @@ int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle)
 		return -ESHUTDOWN;
 	service = rhashtable_lookup_fast(&bus->names, name, names_params);
 	if (!service) {
-		service = service_create(bus, name, ep->cred->euid);
+		service = service_create(bus, name, ep->cred->euid, ep->account,
+					 limit);
 		if (IS_ERR(service))
 			return PTR_ERR(service);
 	}

@@ -7,6 +7,7 @@
 #include <linux/uidgid.h>
 #include <linux/symphony.h>
 
+struct symp_account;
 struct symp_bus;
 struct symp_endpoint;
 
@@ -28,6 +29,7 @@ struct symp_replicas {
  * @node: in the bus's table of names
  * @handle: in the bus's table of handles
  * @uid: of the first claimer; the only one that can claim
+ * @account: charged for it while somebody lives on the bus
  * @turn: where the search for the least loaded replica begins
  * @replicas: NULL when there are none; changed under the bus's lock
  *
@@ -39,6 +41,7 @@ struct symp_service {
 	struct rhash_head node;
 	u32 handle;
 	kuid_t uid;
+	struct symp_account *account;
 	u32 turn;
 	struct symp_replicas __rcu *replicas;
 };
@@ -50,8 +53,10 @@ struct symp_claim {
 };
 
 int symp_service_table_init(struct symp_bus *bus);
+void symp_service_table_uncharge(struct symp_bus *bus);
 void symp_service_table_destroy(struct symp_bus *bus);
-int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle);
+int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle,
+		       enum symphony_limit *limit);
 int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
 void symp_service_unclaim_all(struct symp_endpoint *ep);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);

@@ -61,11 +61,66 @@ enum symphony_content {
  * @SYMPHONY_MSG_REPLY: the outcome of a SEND (or of a CALL, in the slice that
  *	CALL or WAIT names)
  * @SYMPHONY_MSG_GONE: the endpoint @sender, which was WATCHed, is dead
+ * @SYMPHONY_MSG_ROOM: the endpoint @sender, where a SEND with NOTIFY found no
+ *	room, has some again
+ * @SYMPHONY_MSG_CANCELLED: the call @id, which this endpoint received and did
+ *	not answer, has an outcome (@status) that the kernel made: nobody waits
+ *	for the answer. Only for services CLAIMed with NOTIFY
+ * @SYMPHONY_MSG_TAKEOVER: the endpoint @sender took over @handle: this endpoint
+ *	is no replica of it any more. What it received it can still answer
+ * @SYMPHONY_MSG_ACTIVATE: the service @handle, of which this endpoint is the
+ *	activator, was called and has no replica. Said once until it has one
  */
 enum symphony_msg_type {
 	SYMPHONY_MSG_CALL	= 1,
 	SYMPHONY_MSG_REPLY	= 2,
 	SYMPHONY_MSG_GONE	= 3,
+	SYMPHONY_MSG_ROOM	= 4,
+	SYMPHONY_MSG_CANCELLED	= 5,
+	SYMPHONY_MSG_TAKEOVER	= 6,
+	SYMPHONY_MSG_ACTIVATE	= 7,
+};
+
+/**
+ * enum symphony_limit - which limit an operation ran into
+ * @SYMPHONY_LIMIT_NONE: none
+ * @SYMPHONY_LIMIT_POOL: ENOBUFS: the own pool is full; RELEASE something
+ * @SYMPHONY_LIMIT_CALLS: EDQUOT: calls of the endpoint without an outcome
+ *	fetched
+ * @SYMPHONY_LIMIT_QUEUE: EAGAIN: messages of this endpoint at the receiver
+ * @SYMPHONY_LIMIT_SHARE: EAGAIN: the receiver's pool has room, but this
+ *	endpoint holds its share of it
+ * @SYMPHONY_LIMIT_USER_SHARE: EAGAIN: likewise all endpoints of the user
+ * @SYMPHONY_LIMIT_ROOM: EAGAIN: the receiver's pool is full
+ * @SYMPHONY_LIMIT_BODY: EMSGSIZE: the body; at most half the receiver's pool
+ * @SYMPHONY_LIMIT_REPLY: EMSGSIZE: @reply_max; at most half the own pool
+ * @SYMPHONY_LIMIT_SERVICES: EDQUOT: services of the bus
+ * @SYMPHONY_LIMIT_USER_BUSES: EDQUOT: buses that the user created
+ * @SYMPHONY_LIMIT_USER_ENDPOINTS: EDQUOT: endpoints of the user
+ * @SYMPHONY_LIMIT_USER_POOL: EDQUOT: bytes of the pools of the user
+ * @SYMPHONY_LIMIT_USER_CALLS: EDQUOT: calls of the user without an outcome
+ *	fetched
+ * @SYMPHONY_LIMIT_USER_SERVICES: EDQUOT: services that the user claimed first
+ *
+ * What a user namespace uses also counts for the users who own it and the ones
+ * around it: "the user" can be one of them.
+ */
+enum symphony_limit {
+	SYMPHONY_LIMIT_NONE		= 0,
+	SYMPHONY_LIMIT_POOL		= 1,
+	SYMPHONY_LIMIT_CALLS		= 2,
+	SYMPHONY_LIMIT_QUEUE		= 3,
+	SYMPHONY_LIMIT_SHARE		= 4,
+	SYMPHONY_LIMIT_USER_SHARE	= 5,
+	SYMPHONY_LIMIT_ROOM		= 6,
+	SYMPHONY_LIMIT_BODY		= 7,
+	SYMPHONY_LIMIT_REPLY		= 8,
+	SYMPHONY_LIMIT_SERVICES		= 9,
+	SYMPHONY_LIMIT_USER_BUSES	= 10,
+	SYMPHONY_LIMIT_USER_ENDPOINTS	= 11,
+	SYMPHONY_LIMIT_USER_POOL	= 12,
+	SYMPHONY_LIMIT_USER_CALLS	= 13,
+	SYMPHONY_LIMIT_USER_SERVICES	= 14,
 };
 
 /* symphony_msg.flags: the reply is an error reply (REPLY with ERROR). */
@@ -76,11 +131,12 @@ enum symphony_msg_type {
  * @type: enum symphony_msg_type
  * @flags: SYMPHONY_MSG_*
  * @header_len: bytes from the message's offset to its body
- * @id: the call's id, never used twice; 0 for GONE
- * @cookie: REPLY: the @cookie of the SEND; GONE: that of the WATCH
- * @sender: id of the endpoint that sent it (GONE: that died); 0 for an
- *	outcome that the kernel made
- * @handle: CALL and REPLY: the service that was called
+ * @id: CALL, REPLY, CANCELLED: the call's id, never used twice; otherwise 0
+ * @cookie: REPLY: the @cookie of the SEND; ROOM: likewise, of the one that
+ *	found none; GONE: that of the WATCH
+ * @sender: id of the endpoint that sent it (or that a notice is about); 0 for
+ *	an outcome that the kernel made, CANCELLED and ACTIVATE
+ * @handle: the service that was called, or that the notice is about
  * @method: CALL: the caller's @method
  * @key: CALL: the caller's @key
  * @deadline: CALL: CLOCK_MONOTONIC in ns, 0 for none
@@ -88,10 +144,14 @@ enum symphony_msg_type {
  * @content_type: enum symphony_content
  * @status: REPLY: 0, or the negative errno of an outcome the kernel made:
  *	ECONNRESET (the replica died), ETIMEDOUT (the deadline passed),
- *	ECANCELED, EMSGSIZE (the reply was larger than the room; see @needed)
- * @needed: REPLY with EMSGSIZE: the @reply_max that would have held it
+ *	ECANCELED, EMSGSIZE (the reply was larger than the room; see @needed),
+ *	ECONNREFUSED (the activator gave the service up). CANCELLED: likewise;
+ *	ESHUTDOWN when the caller died
+ * @needed: REPLY with EMSGSIZE: the @reply_max that would have held it; 0: it
+ *	was the request, too large for the replica that it was to move to
  * @pid: thread-group id of the sender's owner, in the receiver's pid
- *	namespace; 0 when it has none there
+ *	namespace; 0 when it has none there. Without a @sender, @pid, @uid and
+ *	@gid are 0 and mean nobody
  * @uid: effective uid of the sender's owner when it JOINed, in the receiver's
  *	user namespace; the overflow uid when it has none there
  * @gid: likewise
@@ -124,6 +184,17 @@ struct symphony_msg {
 
 /* symphony_query.features */
 #define SYMPHONY_FEATURE_CALL	(1ULL << 0)	/* all operations of ABI 1 */
+#define SYMPHONY_FEATURE_TENANTS (1ULL << 1)	/* grants, takeover, recovery, chains */
+
+/**
+ * struct symphony_use - how much of something a user has
+ * @used: now
+ * @max: at most; CAP_SYS_RESOURCE goes beyond
+ */
+struct symphony_use {
+	__u64 used;
+	__u64 max;
+};
 
 /**
  * struct symphony_query - QUERY: what this module is and allows
@@ -138,8 +209,15 @@ struct symphony_msg {
  * @queue_max: (out) messages that one sender may have in one endpoint's queue
  *	and pool, and
  * @share_max: (out) the part of a pool, in percent, that one sender may hold
+ *	when nobody else has anything there
+ * @user_buses: (out) buses that the effective user created
+ * @user_endpoints: (out) its endpoints
+ * @user_pool: (out) bytes of their pools
+ * @user_calls: (out) their calls without an outcome fetched, rounded up
+ * @user_services: (out) services that it claimed first
  *
- * Needs no JOIN.
+ * Needs no JOIN. A user is charged for what it uses in any user namespace, and
+ * so is the owner of each user namespace that it is in.
  */
 struct symphony_query {
 	__u32 size;
@@ -151,11 +229,17 @@ struct symphony_query {
 	__u32 calls_max;
 	__u32 queue_max;
 	__u32 share_max;
+	struct symphony_use user_buses;
+	struct symphony_use user_endpoints;
+	struct symphony_use user_pool;
+	struct symphony_use user_calls;
+	struct symphony_use user_services;
 };
 
 /* symphony_join.flags */
 #define SYMPHONY_JOIN_CREATE	(1U << 0)	/* create the bus when it is not there */
 #define SYMPHONY_JOIN_EXCL	(1U << 1)	/* with CREATE: EEXIST when it is */
+#define SYMPHONY_JOIN_GRANTS	(1U << 2)	/* with EXCL: a CLAIM needs a grant */
 
 /**
  * struct symphony_join - JOIN: become an endpoint of a bus
@@ -167,8 +251,16 @@ struct symphony_query {
  *	r joins, resolves and calls, w also claims
  * @pool_size: (in/out) bytes of receive pool, a multiple of the page size from
  *	SYMPHONY_POOL_MIN to the module's limit; 0 for the default
- * @reserved: 0
+ * @limit: (out) with EDQUOT: enum symphony_limit
  * @endpoint: (out) id of the endpoint, never used twice
+ * @reserve: with EXCL: address of names of services, each with a NUL behind it,
+ *	that are the creator's from the beginning: a CLAIM of these needs a
+ *	grant
+ * @reserve_len: bytes at @reserve, at most 4096
+ * @reserved: 0
+ *
+ * The endpoint that created a bus needs no grant, and is the one that gives
+ * them; see GRANT.
  *
  * The endpoint is owned by the calling process: only it may use the file, and
  * the endpoint dies when it exits or execs, whoever else holds the file. The
@@ -177,7 +269,7 @@ struct symphony_query {
  * caller's network namespace and is gone with its last endpoint.
  *
  * Errors: EISCONN, ENOENT (no such bus), EEXIST, EACCES (the bus's mode),
- * ENAMETOOLONG.
+ * ENAMETOOLONG, EDQUOT (see @limit).
  */
 struct symphony_join {
 	__u32 size;
@@ -186,39 +278,89 @@ struct symphony_join {
 	__u32 name_len;
 	__u32 mode;
 	__u32 pool_size;
-	__u32 reserved;
+	__u32 limit;
 	__u64 endpoint;
+	__u64 reserve;
+	__u32 reserve_len;
+	__u32 reserved;
 };
 
+/*
+ * symphony_service.flags of CLAIM. REQUEUE and REISSUE are the service's: all its
+ * replicas claim it with the same.
+ *
+ * REQUEUE: calls that a dead replica had not received go to another one.
+ * REISSUE, with REQUEUE: so do those that it had received, if IDEMPOTENT.
+ * TAKEOVER: instead of all replicas, or of @endpoint.
+ * ACTIVATOR: be the service's activator, no replica.
+ * NOTIFY: get MSG_CANCELLED for its calls.
+ * GRANT: @grant is there.
+ */
+#define SYMPHONY_CLAIM_REQUEUE	(1U << 0)
+#define SYMPHONY_CLAIM_REISSUE	(1U << 1)
+#define SYMPHONY_CLAIM_TAKEOVER	(1U << 2)
+#define SYMPHONY_CLAIM_ACTIVATOR (1U << 3)
+#define SYMPHONY_CLAIM_NOTIFY	(1U << 4)
+#define SYMPHONY_CLAIM_GRANT	(1U << 5)
+
+/* symphony_service.flags of DRAIN */
+#define SYMPHONY_DRAIN_RESUME	(1U << 0)	/* calls come again */
+
 /**
- * struct symphony_service - CLAIM, UNCLAIM, RESOLVE: services by name
+ * struct symphony_service - CLAIM, UNCLAIM, RESOLVE, DRAIN, GRANT
  * @size: sizeof(struct symphony_service)
- * @flags: 0
+ * @flags: CLAIM: SYMPHONY_CLAIM_*; DRAIN: SYMPHONY_DRAIN_*; otherwise 0
  * @name: address of the service's name, [a-z][a-z0-9_.-]{0,62}
  * @name_len: its length
+ * @limit: (out) with EDQUOT: enum symphony_limit
+ * @handle: (out) the service's handle on this bus; UNCLAIM and DRAIN take it
+ *	(in) and ignore the name
+ * @endpoint: CLAIM with TAKEOVER: the replica to replace, 0 for all
+ * @grant: CLAIM with GRANT: a file that GRANT gave; GRANT: (out) the file
  * @reserved: 0
- * @handle: (out) the service's handle on this bus; UNCLAIM takes it (in) and
- *	ignores the name
  *
  * CLAIM makes the endpoint a replica of the service. The service belongs to
  * the uid that claimed it first for as long as the bus exists. RESOLVE gives
  * the handle of a service that was claimed at some time; the handle stays good
  * for as long as the bus exists, whether or not there is a replica.
  *
- * Errors: CLAIM: EACCES (no w on the bus), EPERM (another uid's service),
- * EALREADY, ENAMETOOLONG, EDQUOT. UNCLAIM: ENOENT. RESOLVE: ENOENT.
+ * With TAKEOVER the new replica takes the old ones' place in one step. What was
+ * queued there moves to the service's replicas, what was received is answered
+ * where it is, and the old ones are told with TAKEOVER messages.
+ *
+ * With ACTIVATOR the endpoint holds what is called while there is no replica,
+ * in its pool, and is told with one ACTIVATE message; the first replica gets
+ * the calls. If the activator UNCLAIMs, their outcome is ECONNREFUSED. A
+ * service has at most one.
+ *
+ * DRAIN stops new calls to the endpoint from the service; it stays a replica,
+ * which answers what it has. GRANT, by the endpoint that created the bus, opens
+ * a file that lets whoever holds it CLAIM this name, where that needs one; it
+ * can be inherited, or passed over a socket.
+ *
+ * Errors: CLAIM: EACCES (no w on the bus), EPERM (another uid's service, or no
+ * grant for this one), EALREADY, EBUSY (ACTIVATOR: there is one), EINVAL (other
+ * replicas claimed with another recovery), ESRCH (TAKEOVER: @endpoint is no
+ * replica), EBADF, ENAMETOOLONG, EDQUOT (see @limit), ENOBUFS (there are things
+ * to tell this endpoint that find no room in its pool: RELEASE something).
+ * UNCLAIM, DRAIN, RESOLVE: ENOENT. GRANT: EPERM.
  */
 struct symphony_service {
 	__u32 size;
 	__u32 flags;
 	__u64 name;
 	__u32 name_len;
-	__u32 reserved;
+	__u32 limit;
 	__u64 handle;
+	__u64 endpoint;
+	__s32 grant;
+	__u32 reserved;
 };
 
 /* symphony_call.flags */
 #define SYMPHONY_CALL_DONTWAIT	(1U << 0)	/* CALL: EAGAIN rather than wait for room */
+#define SYMPHONY_CALL_NOTIFY	(1U << 1)	/* SEND: after EAGAIN, one ROOM message */
+#define SYMPHONY_CALL_IDEMPOTENT (1U << 2)	/* may be done twice: see CLAIM_REISSUE */
 
 /**
  * struct symphony_call - CALL and SEND: make a request
@@ -238,8 +380,11 @@ struct symphony_service {
  * @release: address of those offsets, __u32 each
  * @deadline: CLOCK_MONOTONIC in ns by which there is an outcome; 0 for never
  * @cookie: SEND: comes back in the outcome
- * @parent: reserved for the id of the call being served; 0
- * @parent_slot: reserved; 0
+ * @parent: id of the received call that this one is made for; 0 for none. The
+ *	earlier of both deadlines counts. When @parent has an outcome before it
+ *	was answered, so has this one: ECANCELED, or ETIMEDOUT if that was
+ *	@parent's
+ * @parent_slot: the offset of its message; 0 without @parent
  * @nr_fds: reserved; 0
  * @fds: reserved; 0
  * @id: (in/out) 0; the call's id is written here before anyone can answer.
@@ -252,6 +397,8 @@ struct symphony_service {
  * @offset: (out) CALL: the reply's message, SYMPHONY_NO_OFFSET for an outcome
  *	that the kernel made
  * @needed: (out) CALL: with EMSGSIZE, the @reply_max that would have held it
+ * @limit: (out) when the operation fails with EDQUOT, EAGAIN, EMSGSIZE or
+ *	ENOBUFS: enum symphony_limit; in the place of @needed
  *
  * An error means that there is no call: nobody saw it, nothing is owed. When
  * CALL returns 0, @status and @offset are the outcome. When SEND returns 0,
@@ -262,8 +409,8 @@ struct symphony_service {
  * too large for the receiver's pool, or @reply_max for the caller's), EAGAIN
  * (SEND, DONTWAIT: no room at the receiver now), ENOBUFS (no room in the
  * caller's own pool for the answer: RELEASE something), EDQUOT (too many
- * calls without an outcome fetched), ETIMEDOUT (no room by the deadline),
- * EINTR.
+ * calls without an outcome fetched), ETIMEDOUT (the deadline passed, or there
+ * was no room by then), ESRCH (@parent is not a call to answer), EINTR.
  */
 struct symphony_call {
 	__u32 size;
@@ -287,7 +434,10 @@ struct symphony_call {
 	__u32 slot;
 	__s32 status;
 	__u32 offset;
-	__u32 needed;
+	union {
+		__u32 needed;
+		__u32 limit;
+	};
 };
 
 /* symphony_wait.flags */
@@ -469,5 +619,7 @@ struct symphony_release {
 #define SYMPHONY_IOC_WATCH	_IO(SYMPHONY_IOC_MAGIC, 0x0b)
 #define SYMPHONY_IOC_RELEASE	_IO(SYMPHONY_IOC_MAGIC, 0x0c)
 /* 0x0d and 0x0e are reserved for PUBLISH and SUBSCRIBE. */
+#define SYMPHONY_IOC_DRAIN	_IO(SYMPHONY_IOC_MAGIC, 0x0f)
+#define SYMPHONY_IOC_GRANT	_IO(SYMPHONY_IOC_MAGIC, 0x10)
 
 #endif /* _UAPI_LINUX_SYMPHONY_H */

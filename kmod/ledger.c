@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ledger: what each user has of what is limited.
+ *
+ * The kernel's own ledgers (ucounts) are not for modules, so these are ours,
+ * and work like them: one for each user, found by uid while somebody refers to
+ * it; whoever is in a user namespace is also on the account of its owner and of
+ * the owners of the ones around it. So a thousand users of a namespace have
+ * together what the one that owns them may have.
+ *
+ * An account holds its ledgers, and everything charged holds the account.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/hashtable.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/user_namespace.h>
+
+#include "ledger.h"
+#include "limits.h"
+
+struct symp_ledger {
+	struct hlist_node node;
+	kuid_t uid;
+	/* ledgers_lock */
+	u32 ref;
+	atomic64_t used[SYMP_NR_RESOURCES];
+};
+
+static DEFINE_HASHTABLE(ledgers, 8);
+static DEFINE_SPINLOCK(ledgers_lock);
+
+static u64 max_of(enum symp_resource resource)
+{
+	switch (resource) {
+	case SYMP_BUSES:
+		return symp_user_buses_max;
+	case SYMP_ENDPOINTS:
+		return symp_user_endpoints_max;
+	case SYMP_POOL_BYTES:
+		return (u64)symp_user_pool_max << 20;
+	case SYMP_CALLS:
+		return symp_user_calls_max;
+	default:
+		return symp_user_services_max;
+	}
+}
+
+enum symphony_limit symp_resource_limit(enum symp_resource resource)
+{
+	switch (resource) {
+	case SYMP_BUSES:
+		return SYMPHONY_LIMIT_USER_BUSES;
+	case SYMP_ENDPOINTS:
+		return SYMPHONY_LIMIT_USER_ENDPOINTS;
+	case SYMP_POOL_BYTES:
+		return SYMPHONY_LIMIT_USER_POOL;
+	case SYMP_CALLS:
+		return SYMPHONY_LIMIT_USER_CALLS;
+	default:
+		return SYMPHONY_LIMIT_USER_SERVICES;
+	}
+}
+
+static struct symp_ledger *ledger_get(kuid_t uid)
+{
+	struct symp_ledger *ledger, *new;
+
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	new->uid = uid;
+	scoped_guard(spinlock, &ledgers_lock) {
+		hash_for_each_possible(ledgers, ledger, node, __kuid_val(uid)) {
+			if (uid_eq(ledger->uid, uid))
+				goto found;
+		}
+		ledger = no_free_ptr(new);
+		hash_add(ledgers, &ledger->node, __kuid_val(uid));
+found:
+		ledger->ref++;
+	}
+	kfree(new);
+	return ledger;
+}
+
+static void ledger_put(struct symp_ledger *ledger)
+{
+	scoped_guard(spinlock, &ledgers_lock) {
+		if (--ledger->ref)
+			return;
+		hash_del(&ledger->node);
+	}
+	kfree(ledger);
+}
+
+static bool has_user(const struct symp_account *account, kuid_t uid)
+{
+	u32 i;
+
+	for (i = 0; i < account->nr; i++)
+		if (uid_eq(account->ledgers[i]->uid, uid))
+			return true;
+	return false;
+}
+
+static bool account_add(struct symp_account *account, kuid_t uid)
+{
+	struct symp_ledger *ledger;
+
+	if (has_user(account, uid))
+		return true;
+	ledger = ledger_get(uid);
+	if (!ledger)
+		return false;
+	account->nr++;
+	account->ledgers[account->nr - 1] = ledger;
+	return true;
+}
+
+/**
+ * symp_account_open() - whom the holder of some credentials is charged to
+ * @cred: the credentials
+ *
+ * May sleep. Return: the account, or NULL without memory.
+ */
+struct symp_account *symp_account_open(const struct cred *cred)
+{
+	const struct user_namespace *ns = cred->user_ns;
+	struct symp_account *account;
+	u32 most = ns->level + 1;
+	bool ok;
+
+	account = kzalloc(struct_size(account, ledgers, most), GFP_KERNEL_ACCOUNT);
+	if (!account)
+		return NULL;
+	refcount_set(&account->ref, 1);
+	ok = account_add(account, cred->euid);
+	for (; ok && ns != &init_user_ns; ns = ns->parent)
+		ok = account_add(account, ns->owner);
+	if (!ok) {
+		symp_account_put(account);
+		return NULL;
+	}
+	return account;
+}
+
+struct symp_account *symp_account_get(struct symp_account *account)
+{
+	refcount_inc(&account->ref);
+	return account;
+}
+
+void symp_account_put(struct symp_account *account)
+{
+	u32 i;
+
+	if (!refcount_dec_and_test(&account->ref))
+		return;
+	for (i = 0; i < account->nr; i++)
+		ledger_put(account->ledgers[i]);
+	kfree(account);
+}
+
+static void give_back(struct symp_account *account, enum symp_resource resource,
+		      u32 amount, u32 nr)
+{
+	while (nr)
+		atomic64_sub(amount, &account->ledgers[--nr]->used[resource]);
+}
+
+/**
+ * symp_account_charge() - write some use to all ledgers, or to none
+ * @account: whose
+ * @resource: of what
+ * @amount: how much
+ *
+ * Does not sleep. Return: 0 or -EDQUOT.
+ */
+int symp_account_charge(struct symp_account *account,
+			enum symp_resource resource, u32 amount)
+{
+	u64 max = max_of(resource);
+	u32 i;
+
+	for (i = 0; i < account->nr; i++) {
+		if (atomic64_add_return(amount, &account->ledgers[i]->used[resource]) <= max ||
+		    ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
+			continue;
+		give_back(account, resource, amount, i + 1);
+		return -EDQUOT;
+	}
+	return 0;
+}
+
+void symp_account_uncharge(struct symp_account *account,
+			   enum symp_resource resource, u32 amount)
+{
+	give_back(account, resource, amount, account->nr);
+}
+
+/* Of the user itself. */
+struct symphony_use symp_account_use(struct symp_account *account,
+				     enum symp_resource resource)
+{
+	return (struct symphony_use){
+		.used = atomic64_read(&account->ledgers[0]->used[resource]),
+		.max = max_of(resource),
+	};
+}
