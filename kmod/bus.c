@@ -12,6 +12,7 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/user_namespace.h>
 #include <net/net_namespace.h>
 
 #include "bus.h"
@@ -63,6 +64,28 @@ bool symp_bus_permission(struct symp_bus *bus, u32 want)
 	       ns_capable(bus->net->user_ns, CAP_DAC_OVERRIDE);
 }
 
+/**
+ * symp_bus_user() - whom somebody counts as on a bus
+ * @bus: the bus
+ * @cred: who
+ *
+ * The uid; but from inside a user namespace that the bus is not in, all are the
+ * one who owns the outermost such: it could be as many uids as it likes.
+ */
+kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred)
+{
+	const struct user_namespace *ns = cred->user_ns, *around;
+	kuid_t user = cred->euid;
+
+	for (;;) {
+		for (around = bus->user_ns; around; around = around->parent)
+			if (around == ns)
+				return user;
+		user = ns->owner;
+		ns = ns->parent;
+	}
+}
+
 static struct symp_bus *bus_alloc(struct net *net,
 				  const struct symp_bus_args *args,
 				  const struct symp_endpoint *creator)
@@ -80,6 +103,7 @@ static struct symp_bus *bus_alloc(struct net *net,
 	}
 	refcount_set(&bus->ref, 1);
 	bus->net = get_net(net);
+	bus->user_ns = get_user_ns(current_user_ns());
 	bus->account = symp_account_get(creator->account);
 	strscpy(bus->name, args->name);
 	bus->uid = current_euid();
@@ -183,6 +207,7 @@ void symp_bus_put(struct symp_bus *bus)
 	symp_service_table_destroy(bus);
 	xa_destroy(&bus->endpoints);
 	symp_account_put(bus->account);
+	put_user_ns(bus->user_ns);
 	put_net(bus->net);
 	kfree(bus);
 }

@@ -11,9 +11,11 @@
 #include <linux/xarray.h>
 #include <linux/symphony.h>
 
+struct cred;
 struct net;
 struct symp_account;
 struct symp_endpoint;
+struct user_namespace;
 
 /**
  * struct symp_bus_args - what a JOIN asks for
@@ -32,6 +34,7 @@ struct symp_bus_args {
  * @ref: one for each endpoint's memory
  * @net: the network namespace, referenced
  * @name: terminated, the rest zero
+ * @user_ns: of its creator, referenced
  * @account: of its creator; charged for the bus while it is listed
  * @uid: of its creator
  * @gid: of its creator
@@ -50,6 +53,7 @@ struct symp_bus {
 	refcount_t ref;
 	struct net *net;
 	char name[SYMPHONY_NAME_MAX + 1];
+	struct user_namespace *user_ns;
 	struct symp_account *account;
 	kuid_t uid;
 	kgid_t gid;
@@ -72,6 +76,7 @@ int symp_name_from_user(char *name, u64 address, u32 len);
 struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,
 			       enum symphony_limit *limit);
+kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred);
 void symp_bus_leave(struct symp_bus *bus);
 bool symp_bus_permission(struct symp_bus *bus, u32 want);
 struct symp_bus *symp_bus_get(struct symp_bus *bus);

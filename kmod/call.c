@@ -439,7 +439,7 @@ static int call_attach(struct symp_call *call)
  * the body is there; waiting for it has no bound, as it may be FUSE's.
  */
 static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
-			bool wait)
+			bool wait, enum symphony_limit *limit)
 {
 	struct symp_endpoint *server;
 	struct symp_pool *pool;
@@ -453,7 +453,7 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 		return err;
 	err = symp_room_reserve(server, call->lane,
 				symp_pool_granules(arg->body_len), call, wait,
-				&call->request.offset, &pool);
+				&call->request.offset, &pool, limit);
 	if (err)
 		return err;
 	write_request(symp_pool_msg(pool, call->request.offset), call, arg);
@@ -614,7 +614,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		goto out;
 	err = put_name(call, uarg);
 	while (!err) {
-		err = call_deliver(call, arg, !async && !nonblock);
+		err = call_deliver(call, arg, !async && !nonblock, &limit);
 		if (err == -EFAULT && tries--)
 			err = symp_pool_fault_in(arg->body, arg->body_len);
 		else if (err == -ESHUTDOWN)

@@ -150,7 +150,7 @@ static long do_query(void __user *uarg)
 		.pool_max = symp_pool_max,
 		.calls_max = symp_calls_max,
 		.queue_max = symp_queue_max,
-		.share_max = symp_share_max,
+		.share_max = SYMP_SHARE_MAX,
 		.user_buses = symp_account_use(account, SYMP_BUSES),
 		.user_endpoints = symp_account_use(account, SYMP_ENDPOINTS),
 		.user_pool = symp_account_use(account, SYMP_POOL_BYTES),
@@ -492,7 +492,7 @@ static __poll_t device_poll(struct file *file, poll_table *wait)
 	guard(spinlock)(&ep->lock);
 	if (ep->dead)
 		return EPOLLHUP | EPOLLERR;
-	if (is_owner(ep) && !list_empty(&ep->busy))
+	if (is_owner(ep) && !symp_queue_is_empty(ep))
 		return EPOLLIN | EPOLLRDNORM;
 	return 0;
 }

@@ -9,6 +9,7 @@
  *    last reference goes; see call.c. The kill ends every such call.
  *  - a caller that picked it, until it attached its call or gave up.
  *  - a watch, until the notice is queued or the watcher dies.
+ *  - the work that looks at who waits for its room, until it has run.
  *  - the bus's table and a service's replicas hold no reference: the kill takes
  *    the endpoint out of both, and readers found it under RCU.
  * Its pool is separate: the kill drops the endpoint's reference, the copiers
@@ -67,10 +68,15 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	INIT_LIST_HEAD(&ep->watches);
 	spin_lock_init(&ep->lock);
 	ep->sweep_at = 64;
-	symp_lane_init(&ep->home);
+	ep->tenants = RB_ROOT;
+	symp_tenant_init(&ep->own);
+	symp_lane_init(&ep->home, &ep->own);
+	INIT_LIST_HEAD(&ep->fresh);
 	INIT_LIST_HEAD(&ep->busy);
 	INIT_LIST_HEAD(&ep->receivers);
 	INIT_LIST_HEAD(&ep->starved);
+	INIT_LIST_HEAD(&ep->looked);
+	INIT_WORK(&ep->look, symp_room_look);
 
 	ep->account = symp_account_open(current_cred());
 	if (!ep->account) {
@@ -99,6 +105,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	}
 	ep->id = atomic64_inc_return(&last_id);
 	ep->may_claim = symp_bus_permission(ep->bus, 6);
+	ep->user = symp_bus_user(ep->bus, current_cred());
 	ep->pid = get_pid(task_tgid(current));
 	ep->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	ep->cred = get_current_cred();
@@ -136,14 +143,11 @@ err_free:
 static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
 		       struct list_head *calls)
 {
-	struct symp_lane *lane, *next_lane;
 	struct symp_item *item, *next;
 	struct symp_slice *s = NULL;
 	struct symp_call *call;
 
 	lockdep_assert_held(&ep->lock);
-	list_for_each_entry_safe(lane, next_lane, &ep->busy, busy)
-		list_del_init(&lane->busy);
 	list_for_each_entry_safe(item, next, &ep->home.queue, node)
 		if (symp_pool_slice(ep->pool, item->offset)->kind == SYMP_NOTICE)
 			kfree(container_of(item, struct symp_watch, notice));
@@ -194,7 +198,8 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	WRITE_ONCE(ep->dead, true);
 	pool = ep->pool;
 	clear_pool(ep, &requests, &calls);
-	symp_queue_end_waits(ep);
+	symp_queue_end_receivers(ep);
+	symp_room_end_waits(ep);
 	ep->pool = NULL;
 	spin_unlock(&ep->lock);
 	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);

@@ -8,10 +8,12 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "pool.h"
 #include "queue.h"
+#include "room.h"
 
 struct pid;
 struct pid_namespace;
@@ -29,6 +31,9 @@ struct symp_owner;
  * @pid: of the owner, referenced
  * @pid_ns: the owner's, referenced
  * @cred: the owner's at JOIN, referenced
+ * @user: whom the owner counts as among those who send to one endpoint: its
+ *	uid, or, from inside a user namespace that the bus is not in, the owner
+ *	of the outermost such
  * @account: where its use is written; referenced
  * @may_claim: the bus's mode allowed w at JOIN
  * @killed: whoever sets it does the killing
@@ -46,10 +51,20 @@ struct symp_owner;
  * @pool: valid while not @dead, or with a reference to the pool
  * @nr_lanes: entries of @lanes
  * @sweep_at: how many of them call for a look at which have no sender left
+ * @tenants: the users of these lanes
+ * @holders: how many of them hold room
+ * @own: the tenant that @home belongs to
  * @home: the lane of what the kernel itself puts here: answers and notices
- * @busy: lanes that have something queued; the first one's turn
+ * @fresh: tenants that had nothing queued, and now have
+ * @busy: the others that have something queued; the first one's turn
+ * @fresh_before: the last turn of one of these was one of @fresh
+ * @own_before: the last turn was that of @own
  * @receivers: threads in RECV, the one that waited the shortest time first
- * @starved: lanes whose sender waits for room in the pool
+ * @starved: tenants of whom a lane waits for room in the pool and is owed a look
+ * @looked: the others of whom one waits
+ * @nr_hungry: lanes of theirs that do
+ * @freed: how often room was freed while somebody waited
+ * @look: looks at them when there are many
  * @nr_calls: calls of this endpoint whose outcome was not fetched
  * @calls_charged: how many of them are written to @account
  * @last: where this endpoint sent last, and its lane there
@@ -63,6 +78,7 @@ struct symp_endpoint {
 	struct pid *pid;
 	struct pid_namespace *pid_ns;
 	const struct cred *cred;
+	kuid_t user;
 	struct symp_account *account;
 	bool may_claim;
 	atomic_t killed;
@@ -83,10 +99,20 @@ struct symp_endpoint {
 	struct symp_pool *pool;
 	u32 nr_lanes;
 	u32 sweep_at;
+	struct rb_root tenants;
+	u32 holders;
+	struct symp_tenant own;
 	struct symp_lane home;
+	struct list_head fresh;
 	struct list_head busy;
+	bool fresh_before;
+	bool own_before;
 	struct list_head receivers;
 	struct list_head starved;
+	struct list_head looked;
+	u32 nr_hungry;
+	u64 freed;
+	struct work_struct look;
 	u32 nr_calls;
 	u32 calls_charged;
 	struct {

@@ -7,12 +7,14 @@ extern uint symp_pool_default;
 extern uint symp_pool_max;
 extern uint symp_calls_max;
 extern uint symp_queue_max;
-extern uint symp_share_max;
 extern uint symp_services_max;
 extern uint symp_user_buses_max;
 extern uint symp_user_endpoints_max;
 extern uint symp_user_pool_max;
 extern uint symp_user_calls_max;
 extern uint symp_user_services_max;
+
+/* What is left for others; see room.c. In percent. */
+#define SYMP_SHARE_MAX	50
 
 #endif

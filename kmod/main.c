@@ -8,6 +8,7 @@
 #include "call.h"
 #include "device.h"
 #include "limits.h"
+#include "move.h"
 
 uint symp_pool_default = 1U << 20;
 module_param_named(pool_default, symp_pool_default, uint, 0444);
@@ -24,10 +25,6 @@ MODULE_PARM_DESC(calls_max, "calls of an endpoint without an outcome fetched");
 uint symp_queue_max = 4096;
 module_param_named(queue_max, symp_queue_max, uint, 0644);
 MODULE_PARM_DESC(queue_max, "messages of one sender at one endpoint");
-
-uint symp_share_max = 50;
-module_param_named(share_max, symp_share_max, uint, 0644);
-MODULE_PARM_DESC(share_max, "part of a pool that one sender may hold, in percent");
 
 uint symp_services_max = 65536;
 module_param_named(services_max, symp_services_max, uint, 0644);
@@ -73,11 +70,16 @@ static int __init symp_init(void)
 	err = symp_call_init();
 	if (err)
 		return err;
-	err = symp_device_init();
+	err = symp_move_init();
 	if (err)
 		goto err_exit_call;
+	err = symp_device_init();
+	if (err)
+		goto err_exit_move;
 	return 0;
 
+err_exit_move:
+	symp_move_exit();
 err_exit_call:
 	symp_call_exit();
 	return err;
@@ -86,13 +88,14 @@ err_exit_call:
 /*
  * No file is open any more, so no endpoint lives and every call has its
  * outcome. What can still run is the death of an owner whose endpoint's file
- * was released at the same time, the freeing of owners, and expired timers'
- * work.
+ * was released at the same time, the freeing of owners, and the work of rooms
+ * and of expired timers.
  */
 static void __exit symp_exit(void)
 {
 	symp_device_exit();
 	mmu_notifier_synchronize();
+	symp_move_exit();
 	symp_call_exit();
 	rcu_barrier();
 }

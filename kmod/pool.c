@@ -198,6 +198,7 @@ u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 	}
 	if (!s)
 		return SYMPHONY_NO_OFFSET;
+	pool->free -= granules;
 	s->kind = kind;
 	s->kernel = 1;
 	s->user = 0;
@@ -208,12 +209,15 @@ u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 /* Give back the slice at @offset, which nobody holds. Endpoint's lock held. */
 void symp_pool_free(struct symp_pool *pool, u32 offset)
 {
+	struct symp_slice *s = symp_pool_slice(pool, offset);
+
 	if (pool->spare[0] != SYMPHONY_NO_OFFSET) {
 		merge_spare(pool, &pool->spare[1]);
 		pool->spare[1] = pool->spare[0];
 	}
-	symp_pool_slice(pool, offset)->kind = SYMP_SPARE;
+	s->kind = SYMP_SPARE;
 	pool->spare[0] = offset;
+	pool->free += s->len;
 }
 
 /* Without preemption others would have to wait for the whole copy. */
@@ -321,6 +325,7 @@ struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
 	pool->spare[0] = SYMPHONY_NO_OFFSET;
 	pool->spare[1] = SYMPHONY_NO_OFFSET;
 	pool->slices[0].len = pool->nr;
+	pool->free = pool->nr;
 	pool->account = symp_account_get(account);
 	link_free(pool, 0);
 	return pool;

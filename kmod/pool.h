@@ -68,6 +68,7 @@ struct symp_slice {
  * @account: charged for them, referenced
  * @slices: one per granule
  * @nr: how many granules
+ * @free: how many of them are in use by nobody
  * @fl: which first-level classes have a free slice
  * @sl: likewise second-level classes
  * @heads: the free slices of each class
@@ -84,6 +85,7 @@ struct symp_pool {
 	struct symp_account *account;
 	struct symp_slice *slices;
 	u32 nr;
+	u32 free;
 	u32 fl;
 	u32 sl[SYMP_FL];
 	u32 heads[SYMP_FL][SYMP_SL];

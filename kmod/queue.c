@@ -2,13 +2,14 @@
 /*
  * Queue: what an endpoint has to receive, and who waits on either side.
  *
- * One lane per sender, FIFO, served in turn: a flood delays its own sender. A
- * thread in RECV that sleeps is handed the message itself, so that one message
- * wakes one thread; the one that slept the shortest time, whose caches are warm.
- * A sender that finds no room sleeps on its lane, and the one that frees room
- * allocates for it: on a lane, whoever waited is served before whoever comes.
- * Senders never wait for each other's turn: a large request that does not fit
- * holds back its own sender only.
+ * One lane per sender, FIFO; users are served in turn, and the lanes of each: a
+ * flood delays its own sender. A user who had nothing queued comes before those
+ * who have a backlog ("new flows" of FQ-CoDel, RFC 8290), but every second turn
+ * is one of theirs, so that many who call now and then do not starve them.
+ *
+ * A thread in RECV that sleeps is handed the message itself, so that one
+ * message wakes one thread; the one that slept the shortest time, whose caches
+ * are warm.
  *
  * A sleeper lives on its own stack. It is on a list until it is served, under
  * the endpoint's lock; @done is stored last, and the task is woken under RCU,
@@ -20,25 +21,14 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "bus.h"
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
-#include "limits.h"
 #include "queue.h"
 #include "watch.h"
 
 /* Messages taken under one hold of the lock. */
 #define RECEIVE_CHUNK	16
-
-/* A thread that waits for room in another endpoint's pool. */
-struct room_waiter {
-	struct list_head node;
-	struct task_struct *task;
-	u32 granules;
-	u32 offset;
-	bool done;
-};
 
 /**
  * symp_sleep() - until something happens
@@ -78,228 +68,6 @@ int symp_sleep(const bool *done, const bool *also, u64 deadline)
 	return err;
 }
 
-void symp_lane_init(struct symp_lane *lane)
-{
-	INIT_LIST_HEAD(&lane->queue);
-	INIT_LIST_HEAD(&lane->busy);
-	INIT_LIST_HEAD(&lane->waiting);
-	INIT_LIST_HEAD(&lane->starved);
-}
-
-/* Senders that died and whose last message was released leave a lane behind. */
-static void sweep_lanes(struct symp_endpoint *ep)
-{
-	struct symp_lane *lane;
-	unsigned long sender;
-
-	lockdep_assert_held(&ep->lock);
-	xa_for_each(&ep->lanes, sender, lane) {
-		if (lane->slices || xa_load(&ep->bus->endpoints, sender))
-			continue;
-		xa_erase(&ep->lanes, sender);
-		kfree(lane);
-		ep->nr_lanes--;
-	}
-	ep->sweep_at = 2 * ep->nr_lanes + 64;
-}
-
-/**
- * symp_lane_get() - a sender's lane, made when it is not there
- * @receiver: where it sends to, referenced
- * @sender: the current process's endpoint
- *
- * May sleep. Return: the lane, which stays while @sender is in an operation,
- * or an ERR_PTR of -ENOMEM.
- */
-struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
-				struct symp_endpoint *sender)
-{
-	struct symp_lane *lane = xa_load(&receiver->lanes, sender->id);
-	int err;
-
-	if (likely(lane))
-		return lane;
-	lane = kzalloc(sizeof(*lane), GFP_KERNEL_ACCOUNT);
-	if (!lane)
-		return ERR_PTR(-ENOMEM);
-	symp_lane_init(lane);
-	symp_endpoint_identify(sender, receiver, &lane->sender);
-	symp_endpoint_identify(receiver, sender, &lane->receiver);
-	err = xa_insert(&receiver->lanes, sender->id, lane, GFP_KERNEL_ACCOUNT);
-	if (err) {
-		kfree(lane);
-		/* Another thread of the sender was faster. */
-		return err == -EBUSY ? xa_load(&receiver->lanes, sender->id) :
-				       ERR_PTR(err);
-	}
-	guard(spinlock)(&receiver->lock);
-	if (++receiver->nr_lanes > receiver->sweep_at)
-		sweep_lanes(receiver);
-	return lane;
-}
-
-/* Nobody can reach @ep any more. */
-void symp_lanes_free(struct symp_endpoint *ep)
-{
-	struct symp_lane *lane;
-	unsigned long sender;
-
-	xa_for_each(&ep->lanes, sender, lane)
-		kfree(lane);
-	xa_destroy(&ep->lanes);
-}
-
-static u32 share_of(struct symp_pool *pool)
-{
-	return (u64)pool->nr * symp_share_max / 100;
-}
-
-/**
- * symp_room_take() - room for a sender, if it may have it
- * @ep: whose pool, its lock held
- * @lane: the sender's lane there
- * @granules: how much
- * @kind: enum symp_kind
- *
- * Return: the slice's offset or SYMPHONY_NO_OFFSET.
- */
-u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
-		   u32 granules, u32 kind)
-{
-	u32 offset;
-
-	lockdep_assert_held(&ep->lock);
-	if (lane->slices >= symp_queue_max ||
-	    lane->granules + granules > share_of(ep->pool))
-		return SYMPHONY_NO_OFFSET;
-	offset = symp_pool_alloc(ep->pool, granules, kind);
-	if (offset != SYMPHONY_NO_OFFSET) {
-		lane->granules += granules;
-		lane->slices++;
-	}
-	return offset;
-}
-
-static void room_waiter_done(struct room_waiter *w, u32 offset)
-{
-	struct task_struct *task = w->task;
-
-	list_del(&w->node);
-	w->offset = offset;
-	guard(rcu)();
-	/* Pairs with the acquire in symp_sleep(). */
-	smp_store_release(&w->done, true);
-	symp_wake(task, false);
-}
-
-/* What was freed goes to those who wait, as far as it goes. */
-static void room_grant(struct symp_endpoint *ep)
-{
-	struct symp_lane *lane, *next;
-	struct room_waiter *w;
-	u32 offset;
-
-	list_for_each_entry_safe(lane, next, &ep->starved, starved) {
-		while ((w = list_first_entry_or_null(&lane->waiting,
-						     struct room_waiter, node))) {
-			offset = symp_room_take(ep, lane, w->granules,
-						SYMP_REQUEST);
-			if (offset == SYMPHONY_NO_OFFSET)
-				break;
-			room_waiter_done(w, offset);
-		}
-		if (list_empty(&lane->waiting))
-			list_del_init(&lane->starved);
-	}
-}
-
-/* @w gives up, and no longer stands in front of those behind it. */
-static void room_waiter_leave(struct symp_endpoint *ep, struct symp_lane *lane,
-			      struct room_waiter *w)
-{
-	list_del(&w->node);
-	if (list_empty(&lane->waiting))
-		list_del_init(&lane->starved);
-	room_grant(ep);
-}
-
-/**
- * symp_room_reserve() - room for a request in a server's pool
- * @ep: the server, referenced
- * @lane: the caller's lane there
- * @granules: how much
- * @call: what for; its deadline and its end also end the wait
- * @wait: sleep when there is no room now
- * @offset: (out) the slice
- * @pool: (out) the server's pool, referenced
- *
- * Return: 0, -ESHUTDOWN, -EMSGSIZE, -EAGAIN, -ETIMEDOUT, -ERESTARTSYS,
- * -ECANCELED (@call is done).
- */
-int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
-		      u32 granules, struct symp_call *call, bool wait,
-		      u32 *offset, struct symp_pool **pool)
-{
-	struct room_waiter w;
-	int err = 0;
-
-	spin_lock(&ep->lock);
-	if (ep->dead) {
-		err = -ESHUTDOWN;
-		goto out;
-	}
-	if (granules > min(share_of(ep->pool), ep->pool->nr / 2)) {
-		err = -EMSGSIZE;
-		goto out;
-	}
-	*offset = SYMPHONY_NO_OFFSET;
-	if (list_empty(&lane->waiting))
-		*offset = symp_room_take(ep, lane, granules, SYMP_REQUEST);
-	if (*offset != SYMPHONY_NO_OFFSET)
-		goto out;
-	if (!wait) {
-		err = -EAGAIN;
-		goto out;
-	}
-	w = (struct room_waiter){
-		.task = current,
-		.granules = granules,
-	};
-	if (list_empty(&lane->waiting))
-		list_add_tail(&lane->starved, &ep->starved);
-	list_add_tail(&w.node, &lane->waiting);
-	spin_unlock(&ep->lock);
-
-	err = symp_sleep(&w.done, &call->done, call->deadline);
-
-	spin_lock(&ep->lock);
-	if (w.done) {
-		*offset = w.offset;
-		err = ep->dead ? -ESHUTDOWN : 0;
-	} else {
-		room_waiter_leave(ep, lane, &w);
-		err = err ?: -ECANCELED;
-	}
-out:
-	if (!err)
-		*pool = symp_pool_get(ep->pool);
-	spin_unlock(&ep->lock);
-	return err;
-}
-
-/* Free a slice that nobody holds; @lane is charged for it, or NULL. */
-void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset)
-{
-	lockdep_assert_held(&ep->lock);
-	if (lane) {
-		lane->granules -= symp_pool_slice(ep->pool, offset)->len;
-		lane->slices--;
-	}
-	symp_pool_free(ep->pool, offset);
-	if (!list_empty(&ep->starved))
-		room_grant(ep);
-}
-
 /* The kernel lets go of a slice; @lane is charged for it, or NULL. */
 void symp_slice_let_go(struct symp_endpoint *ep, struct symp_lane *lane,
 		       u32 offset)
@@ -330,8 +98,8 @@ int symp_slice_release(struct symp_endpoint *ep, u32 offset)
 }
 
 /*
- * The process now has the message. Returns the call whose outcome it was, with
- * the reference that the slot had: the last one, perhaps.
+ * The process now has the message. Returns the call that it was the last of, to
+ * be put when the lock is dropped, or NULL.
  */
 static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 {
@@ -356,16 +124,33 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	}
 }
 
-static void receiver_done(struct symp_receiver *r, u32 offset, bool handoff)
+static void receiver_done(struct symp_receiver *r, u32 offset,
+			  struct symp_call *call, bool handoff)
 {
 	struct task_struct *task = r->task;
 
-	list_del(&r->node);
 	r->offset = offset;
+	r->call = call;
 	guard(rcu)();
 	/* Pairs with the acquire in symp_sleep(). */
 	smp_store_release(&r->done, true);
 	symp_wake(task, handoff);
+}
+
+static void lane_busy(struct symp_endpoint *ep, struct symp_lane *lane)
+{
+	struct symp_tenant *tenant = lane->tenant;
+
+	if (list_empty(&tenant->lanes))
+		list_add_tail(&tenant->busy, &ep->fresh);
+	list_add_tail(&lane->busy, &tenant->lanes);
+}
+
+static void lane_idle(struct symp_lane *lane)
+{
+	list_del_init(&lane->busy);
+	if (list_empty(&lane->tenant->lanes))
+		list_del(&lane->tenant->busy);
 }
 
 /**
@@ -374,27 +159,22 @@ static void receiver_done(struct symp_receiver *r, u32 offset, bool handoff)
  * @lane: the lane it comes by
  * @item: the message, its slice filled
  * @handoff: the current task is about to sleep until it is dealt with
- *
- * The pusher has a reference of its own to what @item is part of.
  */
 void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 		     struct symp_item *item, bool handoff)
 {
 	u32 offset = item->offset;
 	struct symp_receiver *r;
-	struct symp_call *call;
 
 	lockdep_assert_held(&ep->lock);
 	r = list_first_entry_or_null(&ep->receivers, struct symp_receiver, node);
 	if (r) {
-		call = take(ep, item);
-		if (call)
-			symp_call_put(call);
-		receiver_done(r, offset, handoff);
+		list_del(&r->node);
+		receiver_done(r, offset, take(ep, item), handoff);
 		return;
 	}
 	if (list_empty(&lane->queue))
-		list_add_tail(&lane->busy, &ep->busy);
+		lane_busy(ep, lane);
 	list_add_tail(&item->node, &lane->queue);
 	if (wq_has_sleeper(&ep->poll))
 		wake_up_poll(&ep->poll, EPOLLIN | EPOLLRDNORM);
@@ -405,39 +185,60 @@ void symp_queue_remove(struct symp_lane *lane, struct symp_item *item)
 {
 	list_del(&item->node);
 	if (list_empty(&lane->queue))
-		list_del_init(&lane->busy);
+		lane_idle(lane);
+}
+
+bool symp_queue_is_empty(const struct symp_endpoint *ep)
+{
+	return list_empty(&ep->fresh) && list_empty(&ep->busy);
+}
+
+/* Whose turn it is. */
+static struct symp_tenant *next_tenant(struct symp_endpoint *ep)
+{
+	bool fresh;
+
+	/* Of a request comes one notice at most: every second turn keeps up. */
+	ep->own_before = !ep->own_before && !list_empty(&ep->own.lanes);
+	if (ep->own_before)
+		return &ep->own;
+	fresh = !list_empty(&ep->fresh) &&
+		(!ep->fresh_before || list_empty(&ep->busy));
+	ep->fresh_before = fresh;
+	return list_first_entry_or_null(fresh ? &ep->fresh : &ep->busy,
+					struct symp_tenant, busy);
 }
 
 static struct symp_item *pop(struct symp_endpoint *ep)
 {
+	struct symp_tenant *tenant = next_tenant(ep);
 	struct symp_item *item;
 	struct symp_lane *lane;
 
-	lane = list_first_entry_or_null(&ep->busy, struct symp_lane, busy);
-	if (!lane)
+	if (!tenant)
 		return NULL;
+	lane = list_first_entry(&tenant->lanes, struct symp_lane, busy);
 	item = list_first_entry(&lane->queue, struct symp_item, node);
 	list_del(&item->node);
 	if (list_empty(&lane->queue))
-		list_del_init(&lane->busy);
+		lane_idle(lane);
 	else
-		list_move_tail(&lane->busy, &ep->busy);
+		list_move_tail(&lane->busy, &tenant->lanes);
+	if (!list_empty(&tenant->lanes))
+		list_move_tail(&tenant->busy, &ep->busy);
 	return item;
 }
 
-/* The endpoint dies: whoever waits on it, on either side, returns. */
-void symp_queue_end_waits(struct symp_endpoint *ep)
+/* The endpoint dies: its threads in RECV return. */
+void symp_queue_end_receivers(struct symp_endpoint *ep)
 {
-	struct symp_receiver *r, *next_r;
-	struct room_waiter *w, *next_w;
-	struct symp_lane *lane;
+	struct symp_receiver *r, *next;
 
 	lockdep_assert_held(&ep->lock);
-	list_for_each_entry_safe(r, next_r, &ep->receivers, node)
-		receiver_done(r, SYMPHONY_NO_OFFSET, false);
-	list_for_each_entry(lane, &ep->starved, starved)
-		list_for_each_entry_safe(w, next_w, &lane->waiting, node)
-			room_waiter_done(w, SYMPHONY_NO_OFFSET);
+	list_for_each_entry_safe(r, next, &ep->receivers, node) {
+		list_del(&r->node);
+		receiver_done(r, SYMPHONY_NO_OFFSET, NULL, false);
+	}
 }
 
 /*
@@ -447,20 +248,19 @@ void symp_queue_end_waits(struct symp_endpoint *ep)
 static __always_inline u32 receive_queued(struct symp_endpoint *ep, u32 *offsets, u32 max)
 	__releases(&ep->lock)
 {
-	struct symp_call *call, *next;
+	struct symp_call *calls[RECEIVE_CHUNK], *call;
+	u32 nr = 0, nr_calls = 0;
 	struct symp_item *item;
-	LIST_HEAD(fetched);
-	u32 nr = 0;
 
 	while (nr < max && (item = pop(ep))) {
 		offsets[nr++] = item->offset;
 		call = take(ep, item);
 		if (call)
-			list_add(&call->answer.node, &fetched);
+			calls[nr_calls++] = call;
 	}
 	spin_unlock(&ep->lock);
-	list_for_each_entry_safe(call, next, &fetched, answer.node)
-		symp_call_put(call);
+	while (nr_calls)
+		symp_call_put(calls[--nr_calls]);
 	return nr;
 }
 
@@ -481,6 +281,8 @@ static __always_inline int receive_handed(struct symp_endpoint *ep, u32 *offset,
 			return err;
 		}
 	}
+	if (r.call)
+		symp_call_put(r.call);
 	*offset = r.offset;
 	return r.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 1;
 }
@@ -505,7 +307,7 @@ int symp_queue_receive_locked(struct symp_endpoint *ep,
 		if (ep->dead) {
 			n = -ESHUTDOWN;
 			spin_unlock(&ep->lock);
-		} else if (!list_empty(&ep->busy)) {
+		} else if (!symp_queue_is_empty(ep)) {
 			n = receive_queued(ep, got, min_t(u32, how->max - nr,
 							  ARRAY_SIZE(got)));
 		} else if (!nr && !how->dontwait) {

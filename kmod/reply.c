@@ -39,7 +39,7 @@ static u32 answer_room(struct symp_call *call, struct symp_lane *larger, u32 len
 		return call->slot;
 	}
 	return symp_room_take(call->caller, larger, symp_pool_granules(len),
-			      SYMP_ANSWER);
+			      SYMP_ANSWER, symp_pool_granules(call->room));
 }
 
 /* Leave the slice without an answer in it. @at is not published. */

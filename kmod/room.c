@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Room: who holds how much of an endpoint's pool, and who waits for some.
+ *
+ * Every endpoint that sends here has a lane, every user whose endpoints do is a
+ * tenant. A sender may take from what is free, but never so much that nothing
+ * would be left for one more: with n senders that hold something, one holds at
+ * most 1/(n+1) of what is free and its own ("dynamic thresholds", Choudhury and
+ * Hahne, IEEE/ACM ToN 6(2), 1998; bus1 counted its quotas so). For a lane the
+ * senders are the lanes of its tenant and the other tenants; a tenant may have
+ * one and a half times such a part of its own, so that its second lane finds
+ * room where the first took all it could, and other users do too.
+ *
+ * A sender that finds no room waits on its lane, and the one that frees room
+ * allocates for it: on a lane, whoever waited is served before whoever comes.
+ * Senders never wait for each other's turn: a large request that does not fit
+ * holds back its own sender only.
+ */
+#include <linux/rbtree.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "bus.h"
+#include "call.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "limits.h"
+#include "move.h"
+#include "queue.h"
+
+/* A thread that waits for room in another endpoint's pool. */
+struct room_waiter {
+	struct list_head node;
+	struct task_struct *task;
+	u32 granules;
+	u32 offset;
+	bool done;
+};
+
+/* Lanes to look at under one hold of the lock when room was freed. */
+#define GRANT_TRIES	4
+
+void symp_tenant_init(struct symp_tenant *tenant)
+{
+	INIT_LIST_HEAD(&tenant->lanes);
+	INIT_LIST_HEAD(&tenant->hungry);
+	INIT_LIST_HEAD(&tenant->looked);
+	INIT_LIST_HEAD(&tenant->starved);
+}
+
+void symp_lane_init(struct symp_lane *lane, struct symp_tenant *tenant)
+{
+	lane->tenant = tenant;
+	INIT_LIST_HEAD(&lane->queue);
+	INIT_LIST_HEAD(&lane->busy);
+	INIT_LIST_HEAD(&lane->waiting);
+	INIT_LIST_HEAD(&lane->hungry);
+}
+
+static int tenant_cmp(struct rb_node *node, const struct rb_node *other)
+{
+	kuid_t a = rb_entry(node, struct symp_tenant, node)->user;
+	kuid_t b = rb_entry(other, struct symp_tenant, node)->user;
+
+	return uid_lt(a, b) ? -1 : uid_gt(a, b);
+}
+
+static void lane_free(struct symp_endpoint *ep, struct symp_lane *lane)
+{
+	struct symp_tenant *tenant = lane->tenant;
+
+	if (!--tenant->nr_lanes) {
+		rb_erase(&tenant->node, &ep->tenants);
+		kfree(tenant);
+	}
+	kfree(lane);
+}
+
+/* Senders that died and whose last message was released leave a lane behind. */
+static void sweep_lanes(struct symp_endpoint *ep)
+{
+	struct symp_lane *lane;
+	unsigned long sender;
+
+	lockdep_assert_held(&ep->lock);
+	xa_for_each(&ep->lanes, sender, lane) {
+		if (lane->slices || xa_load(&ep->bus->endpoints, sender))
+			continue;
+		xa_erase(&ep->lanes, sender);
+		lane_free(ep, lane);
+		ep->nr_lanes--;
+	}
+	ep->sweep_at = 2 * ep->nr_lanes + 64;
+}
+
+/* Put @lane, whose place in the table is reserved, where it is found. */
+static struct symp_lane *lane_add(struct symp_endpoint *receiver,
+				  struct symp_endpoint *sender,
+				  struct symp_lane **lane,
+				  struct symp_tenant **tenant)
+{
+	struct symp_lane *there;
+	struct rb_node *node;
+	int err;
+
+	guard(spinlock)(&receiver->lock);
+	there = xa_load(&receiver->lanes, sender->id);
+	/* Another thread of the sender was faster. */
+	if (there)
+		return there;
+	if (receiver->nr_lanes >= receiver->sweep_at)
+		sweep_lanes(receiver);
+	(*tenant)->user = sender->user;
+	node = rb_find_add(&(*tenant)->node, &receiver->tenants, tenant_cmp);
+	there = no_free_ptr(*lane);
+	symp_lane_init(there, node ? rb_entry(node, struct symp_tenant, node) :
+				     no_free_ptr(*tenant));
+	there->tenant->nr_lanes++;
+	symp_endpoint_identify(sender, receiver, &there->sender);
+	symp_endpoint_identify(receiver, sender, &there->receiver);
+	err = xa_err(xa_store(&receiver->lanes, sender->id, there, GFP_NOWAIT));
+	if (err) {
+		lane_free(receiver, there);
+		return ERR_PTR(err);
+	}
+	receiver->nr_lanes++;
+	return there;
+}
+
+/**
+ * symp_lane_get() - a sender's lane, made when it is not there
+ * @receiver: where it sends to, referenced
+ * @sender: the current process's endpoint
+ *
+ * May sleep. Return: the lane, which stays while @sender is in an operation,
+ * or an ERR_PTR of -ENOMEM.
+ */
+struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
+				struct symp_endpoint *sender)
+{
+	struct symp_lane *lane = xa_load(&receiver->lanes, sender->id);
+	struct symp_tenant *new_tenant __free(kfree) = NULL;
+	struct symp_lane *new_lane __free(kfree) = NULL;
+
+	if (likely(lane))
+		return lane;
+	new_lane = kzalloc(sizeof(*new_lane), GFP_KERNEL_ACCOUNT);
+	new_tenant = kzalloc(sizeof(*new_tenant), GFP_KERNEL_ACCOUNT);
+	if (!new_lane || !new_tenant ||
+	    xa_reserve(&receiver->lanes, sender->id, GFP_KERNEL_ACCOUNT))
+		return ERR_PTR(-ENOMEM);
+	symp_tenant_init(new_tenant);
+	return lane_add(receiver, sender, &new_lane, &new_tenant);
+}
+
+/* Nobody can reach @ep any more. */
+void symp_lanes_free(struct symp_endpoint *ep)
+{
+	struct symp_lane *lane;
+	unsigned long sender;
+
+	xa_for_each(&ep->lanes, sender, lane)
+		lane_free(ep, lane);
+	xa_destroy(&ep->lanes);
+}
+
+/* What keeps @lane from having @granules more; see the top of this file. */
+static __always_inline enum symphony_limit
+refusal(struct symp_endpoint *ep, struct symp_lane *lane, u32 granules, u32 soon)
+{
+	struct symp_tenant *tenant = lane->tenant;
+	u32 tenants = ep->holders + !tenant->granules;
+	u32 lanes = tenant->holders + !lane->granules;
+	u32 free = ep->pool->free + soon;
+
+	if (lane->slices >= symp_queue_max)
+		return SYMPHONY_LIMIT_QUEUE;
+	/* Nobody else is here, and the largest body might wait for ever. */
+	if (!ep->holders && granules <= ep->pool->nr / 2)
+		return SYMPHONY_LIMIT_NONE;
+	if ((u64)(lane->granules + granules) * (tenants + lanes) >
+	    free + lane->granules)
+		return SYMPHONY_LIMIT_SHARE;
+	if (2 * (u64)(tenant->granules + granules) * (tenants + 1) >
+	    3 * (u64)(free + tenant->granules))
+		return SYMPHONY_LIMIT_USER_SHARE;
+	return SYMPHONY_LIMIT_NONE;
+}
+
+/**
+ * symp_room_take() - room for a sender, if it may have it
+ * @ep: whose pool, its lock held
+ * @lane: the sender's lane there
+ * @granules: how much
+ * @kind: enum symp_kind
+ * @soon: granules that will be free when these are in use
+ *
+ * Return: the slice's offset or SYMPHONY_NO_OFFSET.
+ */
+u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
+		   u32 granules, u32 kind, u32 soon)
+{
+	struct symp_tenant *tenant = lane->tenant;
+	u32 offset;
+
+	lockdep_assert_held(&ep->lock);
+	if (refusal(ep, lane, granules, soon))
+		return SYMPHONY_NO_OFFSET;
+	offset = symp_pool_alloc(ep->pool, granules, kind);
+	if (offset == SYMPHONY_NO_OFFSET)
+		return offset;
+	ep->holders += !tenant->granules;
+	tenant->holders += !lane->granules;
+	tenant->granules += granules;
+	lane->granules += granules;
+	lane->slices++;
+	return offset;
+}
+
+static void give_back(struct symp_endpoint *ep, struct symp_lane *lane,
+		      u32 granules)
+{
+	struct symp_tenant *tenant = lane->tenant;
+
+	lane->slices--;
+	lane->granules -= granules;
+	tenant->granules -= granules;
+	tenant->holders -= !lane->granules;
+	ep->holders -= !tenant->granules;
+}
+
+/*
+ * Who waits for room. A lane with waiters is hungry, and on one of two lists of
+ * its tenant: the hungry, who are owed a look because room was freed, and the
+ * looked at, for whom it was not enough. So is a tenant, on one of two lists of
+ * the endpoint. Whenever something is freed all are owed a look: the endpoint's
+ * lists become one at once, a tenant's when its turn comes (@looked_at).
+ */
+static void waiter_add(struct symp_endpoint *ep, struct symp_lane *lane,
+		       struct room_waiter *w)
+{
+	struct symp_tenant *tenant = lane->tenant;
+
+	if (list_empty(&lane->waiting)) {
+		if (list_empty(&tenant->hungry) && list_empty(&tenant->looked)) {
+			tenant->looked_at = ep->freed;
+			list_add_tail(&tenant->starved, &ep->looked);
+		}
+		list_add_tail(&lane->hungry, &tenant->looked);
+		ep->nr_hungry++;
+	}
+	list_add_tail(&w->node, &lane->waiting);
+}
+
+static void waiter_del(struct symp_endpoint *ep, struct symp_lane *lane,
+		       struct room_waiter *w)
+{
+	struct symp_tenant *tenant = lane->tenant;
+
+	list_del_init(&w->node);
+	if (!list_empty(&lane->waiting))
+		return;
+	list_del_init(&lane->hungry);
+	ep->nr_hungry--;
+	if (list_empty(&tenant->hungry) && list_empty(&tenant->looked))
+		list_del_init(&tenant->starved);
+}
+
+static void waiter_done(struct symp_endpoint *ep, struct symp_lane *lane,
+			struct room_waiter *w, u32 offset)
+{
+	struct task_struct *task = w->task;
+
+	waiter_del(ep, lane, w);
+	w->offset = offset;
+	guard(rcu)();
+	/* Pairs with the acquire in symp_sleep(). */
+	smp_store_release(&w->done, true);
+	symp_wake(task, false);
+}
+
+/* Is there room for the first that waits on @lane? Then it has it. */
+static bool grant_one(struct symp_endpoint *ep, struct symp_lane *lane)
+{
+	struct room_waiter *w;
+	u32 offset;
+
+	w = list_first_entry(&lane->waiting, struct room_waiter, node);
+	offset = symp_room_take(ep, lane, w->granules, SYMP_REQUEST, 0);
+	if (offset == SYMPHONY_NO_OFFSET)
+		return false;
+	waiter_done(ep, lane, w, offset);
+	return true;
+}
+
+/* Look at one of @tenant's lanes. False: none of them is owed a look. */
+static bool grant_tenant(struct symp_endpoint *ep, struct symp_tenant *tenant)
+{
+	struct symp_lane *lane;
+
+	if (tenant->looked_at != ep->freed) {
+		tenant->looked_at = ep->freed;
+		list_splice_tail_init(&tenant->looked, &tenant->hungry);
+	}
+	lane = list_first_entry_or_null(&tenant->hungry, struct symp_lane, hungry);
+	if (!lane)
+		return false;
+	if (!grant_one(ep, lane))
+		list_move_tail(&lane->hungry, &tenant->looked);
+	else if (!list_empty(&lane->waiting))
+		list_move_tail(&lane->hungry, &tenant->hungry);
+	return true;
+}
+
+/*
+ * Look at those who are owed it, users and their endpoints in turn. A crowd that
+ * waits is not looked at under one hold of the lock: work goes on.
+ */
+static void grant(struct symp_endpoint *ep)
+{
+	struct symp_tenant *tenant;
+	u32 tries;
+
+	lockdep_assert_held(&ep->lock);
+	for (tries = 0; !list_empty(&ep->starved); tries++) {
+		if (tries == GRANT_TRIES) {
+			symp_endpoint_get(ep);
+			if (!symp_move_start(&ep->look))
+				symp_endpoint_put(ep);
+			return;
+		}
+		tenant = list_first_entry(&ep->starved, struct symp_tenant,
+					  starved);
+		if (!grant_tenant(ep, tenant))
+			list_move_tail(&tenant->starved, &ep->looked);
+		else if (!list_empty(&tenant->starved))
+			list_move_tail(&tenant->starved, &ep->starved);
+	}
+}
+
+/* Goes on where grant() ended. */
+void symp_room_look(struct work_struct *work)
+{
+	struct symp_endpoint *ep = container_of(work, struct symp_endpoint, look);
+
+	scoped_guard(spinlock, &ep->lock)
+		grant(ep);
+	symp_endpoint_put(ep);
+}
+
+/* @w gives up, and no longer stands in front of those behind it. */
+static void waiter_leave(struct symp_endpoint *ep, struct symp_lane *lane,
+			 struct room_waiter *w)
+{
+	lockdep_assert_held(&ep->lock);
+	waiter_del(ep, lane, w);
+	if (list_empty(&lane->waiting))
+		return;
+	list_move(&lane->hungry, &lane->tenant->hungry);
+	list_move(&lane->tenant->starved, &ep->starved);
+	grant(ep);
+}
+
+/**
+ * symp_room_reserve() - room for a request in a server's pool
+ * @ep: the server, referenced
+ * @lane: the caller's lane there
+ * @granules: how much
+ * @call: what for; its deadline and its end also end the wait
+ * @wait: sleep when there is no room now
+ * @offset: (out) the slice
+ * @pool: (out) the server's pool, referenced
+ * @limit: (out) what was in the way
+ *
+ * Return: 0, -ESHUTDOWN, -EMSGSIZE, -EAGAIN, -ETIMEDOUT, -ERESTARTSYS,
+ * -ECANCELED (@call is done).
+ */
+int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
+		      u32 granules, struct symp_call *call, bool wait,
+		      u32 *offset, struct symp_pool **pool,
+		      enum symphony_limit *limit)
+{
+	struct room_waiter w;
+	int err = 0;
+
+	spin_lock(&ep->lock);
+	if (ep->dead) {
+		err = -ESHUTDOWN;
+		goto out;
+	}
+	if (granules > ep->pool->nr / 2) {
+		*limit = SYMPHONY_LIMIT_BODY;
+		err = -EMSGSIZE;
+		goto out;
+	}
+	*offset = SYMPHONY_NO_OFFSET;
+	if (list_empty(&lane->waiting))
+		*offset = symp_room_take(ep, lane, granules, SYMP_REQUEST, 0);
+	if (*offset != SYMPHONY_NO_OFFSET)
+		goto out;
+	if (!wait) {
+		*limit = refusal(ep, lane, granules, 0) ?: SYMPHONY_LIMIT_ROOM;
+		err = -EAGAIN;
+		goto out;
+	}
+	w = (struct room_waiter){
+		.task = current,
+		.granules = granules,
+	};
+	waiter_add(ep, lane, &w);
+	spin_unlock(&ep->lock);
+
+	err = symp_sleep(&w.done, &call->done, call->deadline);
+
+	spin_lock(&ep->lock);
+	if (w.done) {
+		*offset = w.offset;
+		err = ep->dead ? -ESHUTDOWN : 0;
+	} else {
+		waiter_leave(ep, lane, &w);
+		err = err ?: -ECANCELED;
+	}
+out:
+	if (!err)
+		*pool = symp_pool_get(ep->pool);
+	spin_unlock(&ep->lock);
+	return err;
+}
+
+/* Free a slice that nobody holds; @lane is charged for it, or NULL. */
+void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset)
+{
+	lockdep_assert_held(&ep->lock);
+	if (lane)
+		give_back(ep, lane, symp_pool_slice(ep->pool, offset)->len);
+	symp_pool_free(ep->pool, offset);
+	if (unlikely(ep->nr_hungry)) {
+		ep->freed++;
+		list_splice_tail_init(&ep->looked, &ep->starved);
+		grant(ep);
+	}
+}
+
+static void end_wait(struct symp_endpoint *ep, struct symp_lane *lane)
+{
+	waiter_done(ep, lane,
+		    list_first_entry(&lane->waiting, struct room_waiter, node),
+		    SYMPHONY_NO_OFFSET);
+}
+
+/* The endpoint dies: who waits for room returns. */
+void symp_room_end_waits(struct symp_endpoint *ep)
+{
+	struct symp_tenant *tenant;
+
+	lockdep_assert_held(&ep->lock);
+	list_splice_tail_init(&ep->looked, &ep->starved);
+	while ((tenant = list_first_entry_or_null(&ep->starved,
+						  struct symp_tenant, starved))) {
+		list_splice_tail_init(&tenant->looked, &tenant->hungry);
+		end_wait(ep, list_first_entry(&tenant->hungry, struct symp_lane,
+					      hungry));
+	}
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Room: who holds how much of an endpoint's pool, and who waits for some. */
+#ifndef SYMP_ROOM_H
+#define SYMP_ROOM_H
+
+#include <linux/list.h>
+#include <linux/rbtree_types.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+#include <linux/symphony.h>
+
+struct symp_call;
+struct symp_endpoint;
+struct symp_pool;
+struct task_struct;
+struct work_struct;
+
+/**
+ * struct symp_identity - who sent a message, as its receiver's namespaces see it
+ * @endpoint: the sender's id
+ * @pid: 0 where it has none
+ * @uid: the overflow uid where it has none
+ * @gid: likewise
+ */
+struct symp_identity {
+	u64 endpoint;
+	u32 pid;
+	u32 uid;
+	u32 gid;
+};
+
+/**
+ * struct symp_tenant - one user's part of an endpoint's queue and pool
+ * @node: in the endpoint's tree of them
+ * @user: see symp_endpoint.user
+ * @nr_lanes: its lanes here; without one it goes
+ * @lanes: those that have something queued; the first one's turn
+ * @busy: on one of the endpoint's lists while @lanes is not empty
+ * @granules: room that its lanes hold
+ * @holders: how many of them hold some
+ * @hungry: its lanes whose sender waits for room and is owed a look; the first
+ *	one's turn
+ * @looked: likewise, and was looked at when @looked_at
+ * @looked_at: see symp_endpoint.freed
+ * @starved: on one of the endpoint's lists while somebody waits
+ *
+ * Guarded by the receiver's lock.
+ */
+struct symp_tenant {
+	struct rb_node node;
+	kuid_t user;
+	u32 nr_lanes;
+	struct list_head lanes;
+	struct list_head busy;
+	u32 granules;
+	u32 holders;
+	struct list_head hungry;
+	struct list_head looked;
+	u64 looked_at;
+	struct list_head starved;
+};
+
+/**
+ * struct symp_lane - one sender's part of an endpoint's queue and pool
+ * @tenant: the sender's user
+ * @queue: what it sent and nobody took, FIFO
+ * @busy: on the tenant's list while @queue is not empty
+ * @granules: room held in the pool
+ * @slices: messages held in the pool
+ * @waiting: threads of the sender that wait for room, FIFO
+ * @hungry: on one of the tenant's lists while @waiting is not empty
+ * @sender: the sender, as the receiver sees it
+ * @receiver: the receiver, as the sender sees it
+ *
+ * A lane belongs to the receiving endpoint alone: it is made when a sender
+ * first sends, found by the sender's id, and swept away some time after that
+ * endpoint died and holds no room here. A sender in the middle of an operation
+ * is alive, so the lane it found stays. All but the identities is guarded by
+ * the receiver's lock.
+ */
+struct symp_lane {
+	struct symp_tenant *tenant;
+	struct list_head queue;
+	struct list_head busy;
+	u32 granules;
+	u32 slices;
+	struct list_head waiting;
+	struct list_head hungry;
+	struct symp_identity sender;
+	struct symp_identity receiver;
+};
+
+void symp_tenant_init(struct symp_tenant *tenant);
+void symp_lane_init(struct symp_lane *lane, struct symp_tenant *tenant);
+struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
+				struct symp_endpoint *sender);
+void symp_lanes_free(struct symp_endpoint *ep);
+
+u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
+		   u32 granules, u32 kind, u32 soon);
+int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
+		      u32 granules, struct symp_call *call, bool wait,
+		      u32 *offset, struct symp_pool **pool,
+		      enum symphony_limit *limit);
+void symp_room_look(struct work_struct *work);
+void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset);
+void symp_room_end_waits(struct symp_endpoint *ep);
+
+#endif
