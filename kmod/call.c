@@ -454,6 +454,9 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	err = symp_room_reserve(server, call->lane,
 				symp_pool_granules(arg->body_len), call, wait,
 				&call->request.offset, &pool, limit);
+	if (err == -EAGAIN && arg->flags & SYMPHONY_CALL_NOTIFY)
+		return symp_room_notify(call, symp_pool_granules(arg->body_len),
+					limit) ?: -EAGAIN;
 	if (err)
 		return err;
 	write_request(symp_pool_msg(pool, call->request.offset), call, arg);

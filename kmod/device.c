@@ -311,8 +311,10 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.flags & ~SYMPHONY_CALL_DONTWAIT || arg.parent ||
-	    arg.parent_slot || arg.nr_fds || arg.fds)
+	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY) ||
+	    arg.parent || arg.parent_slot || arg.nr_fds || arg.fds)
+		return -EINVAL;
+	if (arg.flags & SYMPHONY_CALL_NOTIFY && !async)
 		return -EINVAL;
 	if (arg.nr_release) {
 		err = release_offsets(ep, arg.release, arg.nr_release,

@@ -9,7 +9,7 @@
  *    last reference goes; see call.c. The kill ends every such call.
  *  - a caller that picked it, until it attached its call or gave up.
  *  - a watch, until the notice is queued or the watcher dies.
- *  - the work that looks at who waits for its room, until it has run.
+ *  - a notice of room on its way to it, until its work has run; see room.c.
  *  - the bus's table and a service's replicas hold no reference: the kill takes
  *    the endpoint out of both, and readers found it under RCU.
  * Its pool is separate: the kill drops the endpoint's reference, the copiers
@@ -73,6 +73,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	symp_lane_init(&ep->home, &ep->own);
 	INIT_LIST_HEAD(&ep->fresh);
 	INIT_LIST_HEAD(&ep->busy);
+	INIT_LIST_HEAD(&ep->untold);
 	INIT_LIST_HEAD(&ep->receivers);
 	INIT_LIST_HEAD(&ep->starved);
 	INIT_LIST_HEAD(&ep->looked);
@@ -135,22 +136,34 @@ err_free:
 	return ERR_PTR(err);
 }
 
+/* Free notices that were not received. */
+static void clear_notices(struct symp_endpoint *ep, struct list_head *notices)
+{
+	struct symp_item *item, *next;
+
+	list_for_each_entry_safe(item, next, notices, node) {
+		if (item->offset == SYMPHONY_NO_OFFSET ||
+		    symp_pool_slice(ep->pool, item->offset)->kind == SYMP_NOTICE) {
+			list_del(&item->node);
+			kfree(container_of(item, struct symp_notice, item));
+		}
+	}
+}
+
 /*
  * Take everything that stands in the pool off it: requests, of which this
- * endpoint is the server, and calls it made. Notices that were not received are
- * freed; what was received is the process's and goes with the pool.
+ * endpoint is the server, and calls it made. What was received is the process's
+ * and goes with the pool.
  */
 static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
 		       struct list_head *calls)
 {
-	struct symp_item *item, *next;
 	struct symp_slice *s = NULL;
 	struct symp_call *call;
 
 	lockdep_assert_held(&ep->lock);
-	list_for_each_entry_safe(item, next, &ep->home.queue, node)
-		if (symp_pool_slice(ep->pool, item->offset)->kind == SYMP_NOTICE)
-			kfree(container_of(item, struct symp_watch, notice));
+	clear_notices(ep, &ep->home.queue);
+	clear_notices(ep, &ep->untold);
 	while ((s = symp_pool_next(ep->pool, s))) {
 		if (s->kind <= SYMP_SPARE || !s->kernel || !s->owner)
 			continue;

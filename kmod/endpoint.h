@@ -59,6 +59,7 @@ struct symp_owner;
  * @busy: the others that have something queued; the first one's turn
  * @fresh_before: the last turn of one of these was one of @fresh
  * @own_before: the last turn was that of @own
+ * @untold: notices that found no room
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @starved: tenants of whom a lane waits for room in the pool and is owed a look
  * @looked: the others of whom one waits
@@ -107,6 +108,7 @@ struct symp_endpoint {
 	struct list_head busy;
 	bool fresh_before;
 	bool own_before;
+	struct list_head untold;
 	struct list_head receivers;
 	struct list_head starved;
 	struct list_head looked;

@@ -24,8 +24,8 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "notice.h"
 #include "queue.h"
-#include "watch.h"
 
 /* Messages taken under one hold of the lock. */
 #define RECEIVE_CHUNK	16
@@ -119,7 +119,7 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	default:
 		s->user = 1;
 		s->kernel = 0;
-		kfree(container_of(item, struct symp_watch, notice));
+		kfree(container_of(item, struct symp_notice, item));
 		return NULL;
 	}
 }
@@ -169,6 +169,7 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 	lockdep_assert_held(&ep->lock);
 	r = list_first_entry_or_null(&ep->receivers, struct symp_receiver, node);
 	if (r) {
+		/* First: taking can free room, and that tell it a notice. */
 		list_del(&r->node);
 		receiver_done(r, offset, take(ep, item), handoff);
 		return;

@@ -24,18 +24,11 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "limits.h"
 #include "move.h"
+#include "notice.h"
 #include "queue.h"
-
-/* A thread that waits for room in another endpoint's pool. */
-struct room_waiter {
-	struct list_head node;
-	struct task_struct *task;
-	u32 granules;
-	u32 offset;
-	bool done;
-};
 
 /* Lanes to look at under one hold of the lock when room was freed. */
 #define GRANT_TRIES	4
@@ -84,7 +77,8 @@ static void sweep_lanes(struct symp_endpoint *ep)
 
 	lockdep_assert_held(&ep->lock);
 	xa_for_each(&ep->lanes, sender, lane) {
-		if (lane->slices || xa_load(&ep->bus->endpoints, sender))
+		if (lane->slices || !list_empty(&lane->waiting) ||
+		    xa_load(&ep->bus->endpoints, sender))
 			continue;
 		xa_erase(&ep->lanes, sender);
 		lane_free(ep, lane);
@@ -237,7 +231,7 @@ static void give_back(struct symp_endpoint *ep, struct symp_lane *lane,
  * lists become one at once, a tenant's when its turn comes (@looked_at).
  */
 static void waiter_add(struct symp_endpoint *ep, struct symp_lane *lane,
-		       struct room_waiter *w)
+		       struct symp_room_waiter *w)
 {
 	struct symp_tenant *tenant = lane->tenant;
 
@@ -249,11 +243,13 @@ static void waiter_add(struct symp_endpoint *ep, struct symp_lane *lane,
 		list_add_tail(&lane->hungry, &tenant->looked);
 		ep->nr_hungry++;
 	}
-	list_add_tail(&w->node, &lane->waiting);
+	/* Who only wants to know is given nothing: nobody waits behind it. */
+	list_add_tail(&w->node, lane->notifying ? lane->waiting.prev :
+						  &lane->waiting);
 }
 
 static void waiter_del(struct symp_endpoint *ep, struct symp_lane *lane,
-		       struct room_waiter *w)
+		       struct symp_room_waiter *w)
 {
 	struct symp_tenant *tenant = lane->tenant;
 
@@ -266,13 +262,26 @@ static void waiter_del(struct symp_endpoint *ep, struct symp_lane *lane,
 		list_del_init(&tenant->starved);
 }
 
+/* Does somebody wait on @lane who is to be given room? */
+static bool has_queue(const struct symp_lane *lane)
+{
+	return !list_empty(&lane->waiting) &&
+	       !(lane->notifying && list_is_singular(&lane->waiting));
+}
+
 static void waiter_done(struct symp_endpoint *ep, struct symp_lane *lane,
-			struct room_waiter *w, u32 offset)
+			struct symp_room_waiter *w, u32 offset)
 {
 	struct task_struct *task = w->task;
 
 	waiter_del(ep, lane, w);
 	w->offset = offset;
+	if (w->work) {
+		w->done = true;
+		lane->notifying = false;
+		symp_move_start(w->work);
+		return;
+	}
 	guard(rcu)();
 	/* Pairs with the acquire in symp_sleep(). */
 	smp_store_release(&w->done, true);
@@ -282,13 +291,18 @@ static void waiter_done(struct symp_endpoint *ep, struct symp_lane *lane,
 /* Is there room for the first that waits on @lane? Then it has it. */
 static bool grant_one(struct symp_endpoint *ep, struct symp_lane *lane)
 {
-	struct room_waiter *w;
+	struct symp_room_waiter *w;
 	u32 offset;
 
-	w = list_first_entry(&lane->waiting, struct room_waiter, node);
+	w = list_first_entry(&lane->waiting, struct symp_room_waiter, node);
 	offset = symp_room_take(ep, lane, w->granules, SYMP_REQUEST, 0);
 	if (offset == SYMPHONY_NO_OFFSET)
 		return false;
+	if (w->look) {
+		give_back(ep, lane, w->granules);
+		symp_pool_free(ep->pool, offset);
+		offset = SYMPHONY_NO_OFFSET;
+	}
 	waiter_done(ep, lane, w, offset);
 	return true;
 }
@@ -350,7 +364,7 @@ void symp_room_look(struct work_struct *work)
 
 /* @w gives up, and no longer stands in front of those behind it. */
 static void waiter_leave(struct symp_endpoint *ep, struct symp_lane *lane,
-			 struct room_waiter *w)
+			 struct symp_room_waiter *w)
 {
 	lockdep_assert_held(&ep->lock);
 	waiter_del(ep, lane, w);
@@ -380,7 +394,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		      u32 *offset, struct symp_pool **pool,
 		      enum symphony_limit *limit)
 {
-	struct room_waiter w;
+	struct symp_room_waiter w;
 	int err = 0;
 
 	spin_lock(&ep->lock);
@@ -394,7 +408,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		goto out;
 	}
 	*offset = SYMPHONY_NO_OFFSET;
-	if (list_empty(&lane->waiting))
+	if (!has_queue(lane))
 		*offset = symp_room_take(ep, lane, granules, SYMP_REQUEST, 0);
 	if (*offset != SYMPHONY_NO_OFFSET)
 		goto out;
@@ -403,7 +417,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		err = -EAGAIN;
 		goto out;
 	}
-	w = (struct room_waiter){
+	w = (struct symp_room_waiter){
 		.task = current,
 		.granules = granules,
 	};
@@ -427,6 +441,114 @@ out:
 	return err;
 }
 
+/* A sender's wish to hear of room, on its lane or on its way to be told. */
+struct room_notice {
+	struct symp_room_waiter room;
+	struct work_struct work;
+	struct symp_endpoint *sender;
+	struct symp_notice *notice;
+};
+
+static struct room_notice *room_notice_alloc(struct symp_call *call)
+{
+	struct symp_endpoint *sender = call->caller;
+	struct room_notice *rn;
+
+	rn = kzalloc(sizeof(*rn), GFP_KERNEL_ACCOUNT);
+	if (!rn)
+		return NULL;
+	rn->notice = symp_notice_alloc(SYMPHONY_MSG_ROOM, call->server, sender,
+				       call->handle, call->cookie);
+	if (!rn->notice) {
+		kfree(rn);
+		return NULL;
+	}
+	symp_endpoint_get(sender);
+	rn->sender = sender;
+	return rn;
+}
+
+static void room_notice_free(struct room_notice *rn)
+{
+	symp_account_uncharge(rn->sender->account, SYMP_CALLS, 1);
+	symp_endpoint_put(rn->sender);
+	kfree(rn->notice);
+	kfree(rn);
+}
+
+static void room_notice_work(struct work_struct *work)
+{
+	struct room_notice *rn = container_of(work, struct room_notice, work);
+	struct symp_endpoint *sender = rn->sender;
+
+	scoped_guard(spinlock, &sender->lock)
+		/* It has none when another one waits already. */
+		if (!sender->dead && rn->notice)
+			symp_notice_push(sender, no_free_ptr(rn->notice));
+	room_notice_free(rn);
+}
+
+static bool has_room(struct symp_endpoint *ep, struct symp_lane *lane,
+		     u32 granules)
+{
+	u32 offset = symp_room_take(ep, lane, granules, SYMP_REQUEST, 0);
+
+	if (offset == SYMPHONY_NO_OFFSET)
+		return false;
+	give_back(ep, lane, granules);
+	symp_pool_free(ep->pool, offset);
+	return true;
+}
+
+/**
+ * symp_room_notify() - tell a sender when there is room, once
+ * @call: what found none at its server
+ * @granules: how much it needs
+ * @limit: (out) with -EDQUOT
+ *
+ * The wish outlives the call, and its sender: it is charged like a call. May
+ * sleep. Return: 0, also when the sender is to be told already; -ENOMEM; -EDQUOT.
+ */
+int symp_room_notify(struct symp_call *call, u32 granules,
+		     enum symphony_limit *limit)
+{
+	struct symp_account *account = call->caller->account;
+	struct symp_endpoint *ep = call->server;
+	struct symp_lane *lane = call->lane;
+	struct room_notice *rn;
+	bool wait = false;
+
+	if (symp_account_charge(account, SYMP_CALLS, 1)) {
+		*limit = SYMPHONY_LIMIT_USER_CALLS;
+		return -EDQUOT;
+	}
+	rn = room_notice_alloc(call);
+	if (!rn) {
+		symp_account_uncharge(account, SYMP_CALLS, 1);
+		return -ENOMEM;
+	}
+	INIT_WORK(&rn->work, room_notice_work);
+	rn->room.work = &rn->work;
+	rn->room.look = true;
+	rn->room.granules = granules;
+
+	scoped_guard(spinlock, &ep->lock) {
+		if (ep->dead ||
+		    (!has_queue(lane) && has_room(ep, lane, granules)))
+			break;
+		if (lane->notifying) {
+			kfree(no_free_ptr(rn->notice));
+			break;
+		}
+		waiter_add(ep, lane, &rn->room);
+		lane->notifying = true;
+		wait = true;
+	}
+	if (!wait)
+		room_notice_work(&rn->work);
+	return 0;
+}
+
 /* Free a slice that nobody holds; @lane is charged for it, or NULL. */
 void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset)
 {
@@ -439,12 +561,14 @@ void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset
 		list_splice_tail_init(&ep->looked, &ep->starved);
 		grant(ep);
 	}
+	if (!list_empty(&ep->untold))
+		symp_notice_retry(ep);
 }
 
 static void end_wait(struct symp_endpoint *ep, struct symp_lane *lane)
 {
 	waiter_done(ep, lane,
-		    list_first_entry(&lane->waiting, struct room_waiter, node),
+		    list_first_entry(&lane->waiting, struct symp_room_waiter, node),
 		    SYMPHONY_NO_OFFSET);
 }
 

@@ -67,8 +67,9 @@ struct symp_tenant {
  * @busy: on the tenant's list while @queue is not empty
  * @granules: room held in the pool
  * @slices: messages held in the pool
- * @waiting: threads of the sender that wait for room, FIFO
+ * @waiting: who waits for room, FIFO
  * @hungry: on one of the tenant's lists while @waiting is not empty
+ * @notifying: the last one waits for a ROOM notice
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
@@ -86,8 +87,29 @@ struct symp_lane {
 	u32 slices;
 	struct list_head waiting;
 	struct list_head hungry;
+	bool notifying;
 	struct symp_identity sender;
 	struct symp_identity receiver;
+};
+
+/**
+ * struct symp_room_waiter - who waits for room in another endpoint's pool
+ * @node: on the lane's list until it is served
+ * @task: a thread to be woken, or NULL
+ * @work: work to be started, or NULL
+ * @granules: how much
+ * @look: wants to know only: is given none
+ * @offset: what it was given; SYMPHONY_NO_OFFSET when there will be none
+ * @done: set last, after which it may be gone
+ */
+struct symp_room_waiter {
+	struct list_head node;
+	struct task_struct *task;
+	struct work_struct *work;
+	u32 granules;
+	bool look;
+	u32 offset;
+	bool done;
 };
 
 void symp_tenant_init(struct symp_tenant *tenant);
@@ -102,6 +124,8 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		      u32 granules, struct symp_call *call, bool wait,
 		      u32 *offset, struct symp_pool **pool,
 		      enum symphony_limit *limit);
+int symp_room_notify(struct symp_call *call, u32 granules,
+		     enum symphony_limit *limit);
 void symp_room_look(struct work_struct *work);
 void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset);
 void symp_room_end_waits(struct symp_endpoint *ep);

@@ -4,9 +4,8 @@
  *
  * A watch is on two lists, both under the bus's watch_lock: the target's and
  * the watcher's. Who takes it off both owns it: the target's death (which then
- * queues its notice, from where it is freed when received or dropped), a
- * REMOVE, or the watcher's death. Its reference to the watcher lets the target's
- * death queue the notice after it dropped the lock.
+ * queues its notice), a REMOVE, or the watcher's death. Its reference to the
+ * watcher lets the target's death queue the notice after it dropped the lock.
  */
 #include <linux/slab.h>
 
@@ -32,49 +31,49 @@ static void unlink_watch(struct symp_watch *watch)
 	list_del(&watch->by);
 }
 
-/* Free a watch whose notice was not queued, and the room set aside for it. */
 static void watch_free(struct symp_watch *watch)
+{
+	symp_endpoint_put(watch->watcher);
+	kfree(watch->notice);
+	kfree(watch);
+}
+
+/* Nothing will be said: free the room that was set aside for it, too. */
+static void watch_drop(struct symp_watch *watch)
 {
 	struct symp_endpoint *ep = watch->watcher;
 
 	scoped_guard(spinlock, &ep->lock)
 		if (!ep->dead)
-			symp_room_free(ep, NULL, watch->notice.offset);
-	symp_endpoint_put(ep);
-	kfree(watch);
+			symp_room_free(ep, NULL, watch->notice->item.offset);
+	watch_free(watch);
 }
 
-static struct symp_watch *watch_alloc(struct symp_endpoint *ep, u64 target,
+static struct symp_watch *watch_alloc(struct symp_endpoint *ep,
+				      const struct symp_endpoint *target,
 				      u64 cookie)
 {
 	struct symp_watch *watch;
-	struct symphony_msg *msg;
+	int err;
 
 	watch = kmalloc(sizeof(*watch), GFP_KERNEL_ACCOUNT);
 	if (!watch)
 		return ERR_PTR(-ENOMEM);
-	watch->watcher = ep;
-	watch->target = target;
-
-	scoped_guard(spinlock, &ep->lock) {
-		if (ep->dead) {
-			kfree(watch);
-			return ERR_PTR(-ESHUTDOWN);
-		}
-		watch->notice.offset = symp_pool_alloc(ep->pool, 1, SYMP_NOTICE);
-		if (watch->notice.offset == SYMPHONY_NO_OFFSET) {
-			kfree(watch);
-			return ERR_PTR(-ENOBUFS);
-		}
-		msg = symp_pool_msg(ep->pool, watch->notice.offset);
-		*msg = (struct symphony_msg){
-			.type = SYMPHONY_MSG_GONE,
-			.header_len = sizeof(*msg),
-			.cookie = cookie,
-			.sender = target,
-		};
-	}
 	symp_endpoint_get(ep);
+	watch->watcher = ep;
+	watch->notice = symp_notice_alloc(SYMPHONY_MSG_GONE, target, ep, 0,
+					  cookie);
+	if (!watch->notice) {
+		watch_free(watch);
+		return ERR_PTR(-ENOMEM);
+	}
+	scoped_guard(spinlock, &ep->lock)
+		err = ep->dead ? -ESHUTDOWN :
+				 symp_notice_reserve(ep, watch->notice);
+	if (err) {
+		watch_free(watch);
+		return ERR_PTR(err);
+	}
 	return watch;
 }
 
@@ -122,13 +121,13 @@ int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie)
 	whom = target_get(ep->bus, target);
 	if (!whom)
 		return -ESRCH;
-	watch = watch_alloc(ep, target, cookie);
+	watch = watch_alloc(ep, whom, cookie);
 	if (IS_ERR(watch)) {
 		err = PTR_ERR(watch);
 	} else {
 		err = watch_link(watch, whom);
 		if (err)
-			watch_free(watch);
+			watch_drop(watch);
 	}
 	symp_endpoint_put(whom);
 	return err;
@@ -150,24 +149,18 @@ int symp_watch_remove(struct symp_endpoint *ep, u64 target)
 	symp_endpoint_put(whom);
 	if (!watch)
 		return -ESRCH;
-	watch_free(watch);
+	watch_drop(watch);
 	return 0;
 }
 
 static void notify(struct symp_watch *watch)
 {
 	struct symp_endpoint *ep = watch->watcher;
-	bool queued = false;
 
-	scoped_guard(spinlock, &ep->lock) {
-		if (!ep->dead) {
-			symp_queue_push(ep, &ep->home, &watch->notice, false);
-			queued = true;
-		}
-	}
-	symp_endpoint_put(ep);
-	if (!queued)
-		kfree(watch);
+	scoped_guard(spinlock, &ep->lock)
+		if (!ep->dead)
+			symp_notice_push(ep, no_free_ptr(watch->notice));
+	watch_free(watch);
 }
 
 /* @ep is dead: tell who watched it, and forget whom it watched. May sleep. */
@@ -191,5 +184,5 @@ void symp_watch_endpoint_died(struct symp_endpoint *ep)
 	list_for_each_entry_safe(watch, next, &notices, on)
 		notify(watch);
 	list_for_each_entry_safe(watch, next, &forgotten, on)
-		watch_free(watch);
+		watch_drop(watch);
 }

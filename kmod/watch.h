@@ -3,7 +3,7 @@
 #ifndef SYMP_WATCH_H
 #define SYMP_WATCH_H
 
-#include "queue.h"
+#include "notice.h"
 
 struct symp_endpoint;
 
@@ -11,16 +11,14 @@ struct symp_endpoint;
  * struct symp_watch - one endpoint's wish to hear of another's death
  * @on: on the target's list of watchers
  * @by: on the watcher's list of watches
- * @watcher: who watches, referenced until the notice is queued
- * @target: id of the watched endpoint
+ * @watcher: who watches, referenced
  * @notice: the GONE message, whose room is set aside
  */
 struct symp_watch {
 	struct list_head on;
 	struct list_head by;
 	struct symp_endpoint *watcher;
-	u64 target;
-	struct symp_item notice;
+	struct symp_notice *notice;
 };
 
 int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie);

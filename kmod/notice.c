@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Notice: what the kernel has to tell an endpoint.
+ *
+ * A notice takes a granule of the endpoint's own pool. Where there is none, it
+ * is kept on the list of the untold, and tried again when room was freed: it
+ * comes late, but it comes. A GONE has its granule from the time of the WATCH.
+ */
+#include <linux/slab.h>
+
+#include "endpoint.h"
+#include "notice.h"
+
+/**
+ * symp_notice_alloc() - prepare a notice
+ * @type: enum symphony_msg_type
+ * @about: the endpoint that it is about, or NULL
+ * @to: its receiver
+ * @handle: as in struct symphony_msg
+ * @cookie: likewise
+ *
+ * May sleep. Return: the notice, or NULL without memory.
+ */
+struct symp_notice *symp_notice_alloc(u16 type,
+				      const struct symp_endpoint *about,
+				      const struct symp_endpoint *to,
+				      u64 handle, u64 cookie)
+{
+	struct symp_notice *notice = kmalloc(sizeof(*notice), GFP_KERNEL_ACCOUNT);
+
+	if (!notice)
+		return NULL;
+	*notice = (struct symp_notice){
+		.item.offset = SYMPHONY_NO_OFFSET,
+		.type = type,
+		.cookie = cookie,
+		.handle = handle,
+	};
+	if (about)
+		symp_endpoint_identify(about, to, &notice->about);
+	return notice;
+}
+
+static bool take_room(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	struct symp_item *item = &notice->item;
+
+	if (item->offset == SYMPHONY_NO_OFFSET)
+		item->offset = symp_pool_alloc(ep->pool, 1, SYMP_NOTICE);
+	return item->offset != SYMPHONY_NO_OFFSET;
+}
+
+/* Set the room aside now. Endpoint's lock held. Return: 0 or -ENOBUFS. */
+int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	lockdep_assert_held(&ep->lock);
+	return take_room(ep, notice) ? 0 : -ENOBUFS;
+}
+
+/* Tell @ep, which is alive and locked; @notice is its queue's from now on. */
+void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	struct symphony_msg *msg;
+
+	lockdep_assert_held(&ep->lock);
+	if (!take_room(ep, notice)) {
+		list_add_tail(&notice->item.node, &ep->untold);
+		return;
+	}
+	msg = symp_pool_msg(ep->pool, notice->item.offset);
+	*msg = (struct symphony_msg){
+		.type = notice->type,
+		.header_len = sizeof(*msg),
+		.cookie = notice->cookie,
+		.sender = notice->about.endpoint,
+		.handle = notice->handle,
+		.pid = notice->about.pid,
+		.uid = notice->about.uid,
+		.gid = notice->about.gid,
+	};
+	symp_queue_push(ep, &ep->home, &notice->item, false);
+}
+
+/* Room was freed. Endpoint's lock held. */
+void symp_notice_retry(struct symp_endpoint *ep)
+{
+	struct symp_notice *notice;
+
+	lockdep_assert_held(&ep->lock);
+	while ((notice = list_first_entry_or_null(&ep->untold, struct symp_notice,
+						  item.node)) &&
+	       take_room(ep, notice)) {
+		list_del(&notice->item.node);
+		symp_notice_push(ep, notice);
+	}
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Notice: what the kernel has to tell an endpoint. */
+#ifndef SYMP_NOTICE_H
+#define SYMP_NOTICE_H
+
+#include "queue.h"
+
+/**
+ * struct symp_notice - a message of the kernel's own, freed when it is received
+ * @item: in the endpoint's queue, or on its list of the untold
+ * @type: enum symphony_msg_type
+ * @cookie: as in struct symphony_msg
+ * @about: whom it is about, as its receiver sees it; zero for nobody
+ * @handle: as in struct symphony_msg
+ */
+struct symp_notice {
+	struct symp_item item;
+	u16 type;
+	u64 cookie;
+	struct symp_identity about;
+	u64 handle;
+};
+
+struct symp_notice *symp_notice_alloc(u16 type,
+				      const struct symp_endpoint *about,
+				      const struct symp_endpoint *to,
+				      u64 handle, u64 cookie);
+int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice);
+void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice);
+void symp_notice_retry(struct symp_endpoint *ep);
+
+#endif
