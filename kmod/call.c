@@ -27,10 +27,12 @@
  *  - the slot in the caller's pool, until the outcome is fetched or the caller
  *    is killed. Who sets @fetched drops the reference.
  *  - the server's pool (@attached), until it is answered, withdrawn, or the
- *    server is killed. Who clears @attached drops the reference.
+ *    server is killed. Who clears @attached drops the reference, or gives it to
+ *    the queue where the call is now the notice that it was cancelled (notice.c).
  *  - the timer (@timed), until it is stopped, or through the work it started
  *    until that has run. Every outcome stops it; unloading flushes the work.
  *  - a thread in REPLY.
+ *  - who ends the call that it was made for (@doomed), until it has come by.
  */
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
@@ -43,6 +45,7 @@
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
+#include "notice.h"
 #include "service.h"
 
 static struct kmem_cache *calls_cache;
@@ -135,6 +138,13 @@ static void calls_less(struct symp_endpoint *ep)
 	}
 }
 
+/* Most calls are made for no other: then there is nothing to check and write. */
+static void leave_parent(struct symp_call *call)
+{
+	if (unlikely(!list_empty(&call->sibling)))
+		list_del_init(&call->sibling);
+}
+
 /*
  * The caller has the outcome, or will not have it: the message is the
  * process's, the slot is free unless the message is in it. Whoever calls this
@@ -147,6 +157,7 @@ void symp_call_fetched(struct symp_call *call)
 
 	lockdep_assert_held(&ep->lock);
 	call->fetched = true;
+	leave_parent(call);
 	calls_less(ep);
 	if (call->offset != SYMPHONY_NO_OFFSET) {
 		s = symp_pool_slice(ep->pool, call->offset);
@@ -218,10 +229,34 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		symp_wake(task, handoff);
 }
 
-/* Take the request off the server, wherever it is there. @call is done. */
-static void withdraw(struct symp_call *call)
+/* The request is no longer the server's; it drops the reference. */
+void symp_call_detach(struct symp_call *call)
 {
 	struct symp_endpoint *server = call->server;
+
+	lockdep_assert_held(&server->lock);
+	call->attached = false;
+	WRITE_ONCE(server->load, server->load - 1);
+	while (unlikely(!list_empty(&call->children)))
+		list_del_init(call->children.next);
+}
+
+/* The calls that @call's server made for it end with it. */
+static void doom_children(struct symp_call *call, struct list_head *doomed)
+{
+	struct symp_call *child;
+
+	lockdep_assert_held(&call->server->lock);
+	list_for_each_entry(child, &call->children, sibling)
+		if (!child->done)
+			list_add_tail(&symp_call_get(child)->doomed, doomed);
+}
+
+/* Take the request off the server, wherever it is there. @call is done. */
+static void withdraw(struct symp_call *call, struct list_head *doomed)
+{
+	struct symp_endpoint *server = call->server;
+	bool received;
 
 	if (!server)
 		return;
@@ -230,16 +265,51 @@ static void withdraw(struct symp_call *call)
 		spin_unlock(&server->lock);
 		return;
 	}
-	call->attached = false;
-	WRITE_ONCE(server->load, server->load - 1);
-	if (call->queued) {
+	received = !call->queued;
+	doom_children(call, doomed);
+	symp_call_detach(call);
+	if (received) {
+		symp_slice_let_go(server, call->lane, call->request.offset);
+	} else {
 		symp_queue_remove(call->lane, &call->request);
 		symp_room_free(server, call->lane, call->request.offset);
-	} else {
-		symp_slice_let_go(server, call->lane, call->request.offset);
+	}
+	if (received && call->notify && !call->replying) {
+		symp_notice_push_cancelled(server, call);
+		call = NULL;
 	}
 	spin_unlock(&server->lock);
-	symp_call_put(call);
+	if (call)
+		symp_call_put(call);
+}
+
+static bool settle_without_answer(struct symp_call *call, int status, u32 needed)
+{
+	guard(spinlock)(&call->caller->lock);
+	if (call->done)
+		return false;
+	call->needed = needed;
+	symp_call_settle(call, status, SYMPHONY_NO_OFFSET, false);
+	return true;
+}
+
+/*
+ * End the calls on the list, and what was made for them. A chain can be long:
+ * the list takes the place of recursion.
+ */
+static void end_doomed(struct list_head *doomed, int status)
+{
+	struct symp_call *call;
+
+	while ((call = list_first_entry_or_null(doomed, struct symp_call,
+						doomed))) {
+		list_del(&call->doomed);
+		if (settle_without_answer(call, status, 0)) {
+			withdraw(call, doomed);
+			symp_call_disarm(call);
+		}
+		symp_call_put(call);
+	}
 }
 
 /**
@@ -252,18 +322,13 @@ static void withdraw(struct symp_call *call)
  */
 bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 {
-	struct symp_endpoint *ep = call->caller;
+	LIST_HEAD(doomed);
 
-	spin_lock(&ep->lock);
-	if (call->done) {
-		spin_unlock(&ep->lock);
+	if (!settle_without_answer(call, status, needed))
 		return false;
-	}
-	call->needed = needed;
-	symp_call_settle(call, status, SYMPHONY_NO_OFFSET, false);
-	spin_unlock(&ep->lock);
-	withdraw(call);
+	withdraw(call, &doomed);
 	symp_call_disarm(call);
+	end_doomed(&doomed, status == -ETIMEDOUT ? status : -ECANCELED);
 	return true;
 }
 
@@ -285,6 +350,8 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->async = async;
 	refcount_set(&call->ref, 1);
 	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
+	INIT_LIST_HEAD(&call->sibling);
+	INIT_LIST_HEAD(&call->children);
 	call->fetched = false;
 	call->done = false;
 	call->copying = false;
@@ -298,8 +365,28 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	return call;
 }
 
+/* @call is made for another one, which its caller is serving. */
+static int call_join_parent(struct symp_call *call, u64 id, u32 slot)
+{
+	struct symp_endpoint *ep = call->caller;
+	struct symp_call *parent;
+	struct symp_slice *s;
+
+	lockdep_assert_held(&ep->lock);
+	s = symp_pool_find(ep->pool, slot, SYMP_REQUEST);
+	parent = s && s->kernel ? s->owner : NULL;
+	if (!parent || parent->id != id || parent->queued)
+		return -ESRCH;
+	if (parent->deadline &&
+	    (!call->deadline || parent->deadline < call->deadline))
+		call->deadline = parent->deadline;
+	list_add(&call->sibling, &parent->children);
+	return 0;
+}
+
 /* Reserve the slot; the call can be waited for and cancelled from now on. */
-static int call_register(struct symp_call *call, enum symphony_limit *limit)
+static int call_register(struct symp_call *call, const struct symphony_call *arg,
+			 enum symphony_limit *limit)
 {
 	struct symp_endpoint *ep = call->caller;
 	u32 granules = symp_pool_granules(call->room);
@@ -324,13 +411,23 @@ static int call_register(struct symp_call *call, enum symphony_limit *limit)
 	err = calls_more(ep);
 	if (err) {
 		*limit = SYMPHONY_LIMIT_USER_CALLS;
-		symp_room_free(ep, NULL, call->slot);
-		return err;
+		goto err_free_slot;
+	}
+	if (arg->parent) {
+		err = call_join_parent(call, arg->parent, arg->parent_slot);
+		if (err)
+			goto err_calls_less;
 	}
 	symp_pool_slice(ep->pool, call->slot)->owner = symp_call_get(call);
 	if (call->async)
 		arm(call);
 	return 0;
+
+err_calls_less:
+	calls_less(ep);
+err_free_slot:
+	symp_room_free(ep, NULL, call->slot);
+	return err;
 }
 
 /*
@@ -349,6 +446,7 @@ static bool call_abandon(struct symp_call *call)
 	call->done = true;
 	if (!ep->dead) {
 		call->fetched = true;
+		leave_parent(call);
 		calls_less(ep);
 		symp_room_free(ep, NULL, call->slot);
 		symp_call_put(call);
@@ -358,34 +456,40 @@ static bool call_abandon(struct symp_call *call)
 	return true;
 }
 
-/* Who will answer, and the lane there; the reference to @server is the call's. */
-static int call_set_server(struct symp_call *call, struct symp_endpoint *server)
+/* Choose who will answer, and the lane there; the reference to it is the call's. */
+static int call_route(struct symp_call *call)
 {
 	struct symp_endpoint *ep = call->caller, *old;
 	struct symp_lane *lane = NULL;
+	struct symp_pick pick;
+	int err;
 
+	err = symp_service_pick(ep->bus, call->handle, &pick);
+	if (err)
+		return err;
 	spin_lock(&ep->lock);
 	if (call->done) {
 		spin_unlock(&ep->lock);
-		symp_endpoint_put(server);
+		symp_endpoint_put(pick.ep);
 		return -ECANCELED;
 	}
 	old = call->server;
-	call->server = server;
-	if (ep->last.id == server->id)
+	call->server = pick.ep;
+	if (ep->last.id == pick.ep->id)
 		lane = ep->last.lane;
 	spin_unlock(&ep->lock);
 	if (old)
 		symp_endpoint_put(old);
 	if (!lane) {
-		lane = symp_lane_get(server, ep);
+		lane = symp_lane_get(pick.ep, ep);
 		if (IS_ERR(lane))
 			return PTR_ERR(lane);
 		guard(spinlock)(&ep->lock);
-		ep->last.id = server->id;
+		ep->last.id = pick.ep->id;
 		ep->last.lane = lane;
 	}
 	call->lane = lane;
+	call->notify = pick.notify;
 	return 0;
 }
 
@@ -445,12 +549,10 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	struct symp_pool *pool;
 	int err;
 
-	server = symp_service_pick(call->caller->bus, arg->handle);
-	if (IS_ERR(server))
-		return PTR_ERR(server);
-	err = call_set_server(call, server);
+	err = call_route(call);
 	if (err)
 		return err;
+	server = call->server;
 	err = symp_room_reserve(server, call->lane,
 				symp_pool_granules(arg->body_len), call, wait,
 				&call->request.offset, &pool, limit);
@@ -612,7 +714,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	call = call_alloc(ep, arg, async);
 	if (!call)
 		return -ENOMEM;
-	err = call_register(call, &limit);
+	err = call_register(call, arg, &limit);
 	if (err)
 		goto out;
 	err = put_name(call, uarg);

@@ -22,6 +22,7 @@ struct symphony_wait;
  * @deadline: CLOCK_MONOTONIC in ns, 0 for none
  * @async: made by SEND: the outcome is received, not waited for
  * @ref: see call.c
+ * @sibling: on the list of the call it was made for, or alone
  * @slot: the slice set aside for the answer, in the caller's pool
  * @room: bytes of body that fit there
  * @fetched: the caller has the outcome, or never will
@@ -40,6 +41,9 @@ struct symphony_wait;
  * @server: the replica, referenced; changes, under the caller's lock, only
  *	until the call is attached
  * @lane: the caller's lane there
+ * @notify: the server wants to hear when nobody waits for an answer any more
+ * @children: calls that the server made for this one
+ * @doomed: ends because its parent did; the list of who does it
  * @request: the request in the server's queue
  * @attached: the request stands in the server's pool and can be answered
  * @queued: it was not received yet
@@ -56,6 +60,7 @@ struct symp_call {
 
 	/* caller->lock */
 	struct list_head made;
+	struct list_head sibling;
 	bool fetched;
 	u32 slot;
 	u32 room;
@@ -71,9 +76,12 @@ struct symp_call {
 	struct hrtimer timer;
 	struct work_struct expire;
 	struct symp_endpoint *server;
+	struct list_head doomed;
 
 	/* server->lock */
 	struct symp_lane *lane;
+	bool notify;
+	struct list_head children;
 	struct symp_item request;
 	bool attached;
 	bool queued;
@@ -92,6 +100,7 @@ void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
+void symp_call_detach(struct symp_call *call);
 void symp_call_free(struct symp_call *call);
 void symp_call_free_idle(struct symp_endpoint *ep);
 

@@ -213,11 +213,15 @@ static long do_claim(struct symp_endpoint *ep,
 		     struct symphony_service *arg, const char *name)
 {
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
+	struct symp_claim_args args = {
+		.name = name,
+		.flags = arg->flags,
+	};
 	int err;
 
 	if (!ep->may_claim)
 		return -EACCES;
-	err = symp_service_claim(ep, name, &arg->handle, &limit);
+	err = symp_service_claim(ep, &args, &arg->handle, &limit);
 	if (limit && put_user(limit, &uarg->limit))
 		return -EFAULT;
 	return err;
@@ -233,7 +237,10 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.flags || arg.endpoint || arg.grant || arg.reserved)
+	if (arg.endpoint || arg.grant || arg.reserved)
+		return -EINVAL;
+	if (arg.flags &&
+	    (cmd != SYMPHONY_IOC_CLAIM || arg.flags != SYMPHONY_CLAIM_NOTIFY))
 		return -EINVAL;
 	if (cmd == SYMPHONY_IOC_UNCLAIM)
 		return symp_service_unclaim(ep, arg.handle);
@@ -312,9 +319,10 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	if (err)
 		return err;
 	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY) ||
-	    arg.parent || arg.parent_slot || arg.nr_fds || arg.fds)
+	    arg.nr_fds || arg.fds)
 		return -EINVAL;
-	if (arg.flags & SYMPHONY_CALL_NOTIFY && !async)
+	if ((arg.parent_slot && !arg.parent) ||
+	    (arg.flags & SYMPHONY_CALL_NOTIFY && !async))
 		return -EINVAL;
 	if (arg.nr_release) {
 		err = release_offsets(ep, arg.release, arg.nr_release,

@@ -136,16 +136,21 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/* Free notices that were not received. */
-static void clear_notices(struct symp_endpoint *ep, struct list_head *notices)
+/* Notices that were not received: free them, or take the calls they were. */
+static void clear_notices(struct symp_endpoint *ep, struct list_head *notices,
+			  struct list_head *requests)
 {
 	struct symp_item *item, *next;
+	u32 kind;
 
 	list_for_each_entry_safe(item, next, notices, node) {
-		if (item->offset == SYMPHONY_NO_OFFSET ||
-		    symp_pool_slice(ep->pool, item->offset)->kind == SYMP_NOTICE) {
+		kind = item->offset == SYMPHONY_NO_OFFSET ? item->kind :
+			symp_pool_slice(ep->pool, item->offset)->kind;
+		if (kind == SYMP_NOTICE) {
 			list_del(&item->node);
 			kfree(container_of(item, struct symp_notice, item));
+		} else if (kind == SYMP_CANCELLED) {
+			list_move_tail(&item->node, requests);
 		}
 	}
 }
@@ -162,17 +167,18 @@ static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
 	struct symp_call *call;
 
 	lockdep_assert_held(&ep->lock);
-	clear_notices(ep, &ep->home.queue);
-	clear_notices(ep, &ep->untold);
+	clear_notices(ep, &ep->home.queue, requests);
+	clear_notices(ep, &ep->untold, requests);
 	while ((s = symp_pool_next(ep->pool, s))) {
 		if (s->kind <= SYMP_SPARE || !s->kernel || !s->owner)
 			continue;
 		call = s->owner;
 		if (s->kind == SYMP_REQUEST) {
-			call->attached = false;
+			symp_call_detach(call);
 			list_add_tail(&call->request.node, requests);
 		} else if (!call->fetched) {
 			call->fetched = true;
+			list_del_init(&call->sibling);
 			list_add_tail(&call->made, calls);
 		}
 	}

@@ -5,9 +5,12 @@
  * A notice takes a granule of the endpoint's own pool. Where there is none, it
  * is kept on the list of the untold, and tried again when room was freed: it
  * comes late, but it comes. A GONE has its granule from the time of the WATCH.
+ * That a call was cancelled needs no memory at all: the call, which stood in
+ * the queue as a request before, stands there again.
  */
 #include <linux/slab.h>
 
+#include "call.h"
 #include "endpoint.h"
 #include "notice.h"
 
@@ -32,6 +35,7 @@ struct symp_notice *symp_notice_alloc(u16 type,
 		return NULL;
 	*notice = (struct symp_notice){
 		.item.offset = SYMPHONY_NO_OFFSET,
+		.item.kind = SYMP_NOTICE,
 		.type = type,
 		.cookie = cookie,
 		.handle = handle,
@@ -41,12 +45,10 @@ struct symp_notice *symp_notice_alloc(u16 type,
 	return notice;
 }
 
-static bool take_room(struct symp_endpoint *ep, struct symp_notice *notice)
+static bool take_room(struct symp_endpoint *ep, struct symp_item *item)
 {
-	struct symp_item *item = &notice->item;
-
 	if (item->offset == SYMPHONY_NO_OFFSET)
-		item->offset = symp_pool_alloc(ep->pool, 1, SYMP_NOTICE);
+		item->offset = symp_pool_alloc(ep->pool, 1, item->kind);
 	return item->offset != SYMPHONY_NO_OFFSET;
 }
 
@@ -54,43 +56,77 @@ static bool take_room(struct symp_endpoint *ep, struct symp_notice *notice)
 int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice)
 {
 	lockdep_assert_held(&ep->lock);
-	return take_room(ep, notice) ? 0 : -ENOBUFS;
+	return take_room(ep, &notice->item) ? 0 : -ENOBUFS;
+}
+
+static void write_notice(struct symp_endpoint *ep, struct symp_item *item)
+{
+	struct symphony_msg *msg = symp_pool_msg(ep->pool, item->offset);
+	struct symp_notice *notice;
+	struct symp_call *call;
+
+	if (item->kind == SYMP_CANCELLED) {
+		call = container_of(item, struct symp_call, request);
+		*msg = (struct symphony_msg){
+			.type = SYMPHONY_MSG_CANCELLED,
+			.header_len = sizeof(*msg),
+			.id = call->id,
+			.handle = call->handle,
+			.status = call->status,
+		};
+	} else {
+		notice = container_of(item, struct symp_notice, item);
+		*msg = (struct symphony_msg){
+			.type = notice->type,
+			.header_len = sizeof(*msg),
+			.cookie = notice->cookie,
+			.sender = notice->about.endpoint,
+			.handle = notice->handle,
+			.pid = notice->about.pid,
+			.uid = notice->about.uid,
+			.gid = notice->about.gid,
+		};
+	}
+}
+
+static void push(struct symp_endpoint *ep, struct symp_item *item)
+{
+	lockdep_assert_held(&ep->lock);
+	if (!take_room(ep, item)) {
+		list_add_tail(&item->node, &ep->untold);
+		return;
+	}
+	write_notice(ep, item);
+	symp_queue_push(ep, &ep->home, item, false);
 }
 
 /* Tell @ep, which is alive and locked; @notice is its queue's from now on. */
 void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice)
 {
-	struct symphony_msg *msg;
+	push(ep, &notice->item);
+}
 
-	lockdep_assert_held(&ep->lock);
-	if (!take_room(ep, notice)) {
-		list_add_tail(&notice->item.node, &ep->untold);
-		return;
-	}
-	msg = symp_pool_msg(ep->pool, notice->item.offset);
-	*msg = (struct symphony_msg){
-		.type = notice->type,
-		.header_len = sizeof(*msg),
-		.cookie = notice->cookie,
-		.sender = notice->about.endpoint,
-		.handle = notice->handle,
-		.pid = notice->about.pid,
-		.uid = notice->about.uid,
-		.gid = notice->about.gid,
-	};
-	symp_queue_push(ep, &ep->home, &notice->item, false);
+/*
+ * Tell @ep, which is alive and locked, that nobody waits for its answer to
+ * @call any more. The reference of the server's pool is now the queue's.
+ */
+void symp_notice_push_cancelled(struct symp_endpoint *ep, struct symp_call *call)
+{
+	call->request.offset = SYMPHONY_NO_OFFSET;
+	call->request.kind = SYMP_CANCELLED;
+	push(ep, &call->request);
 }
 
 /* Room was freed. Endpoint's lock held. */
 void symp_notice_retry(struct symp_endpoint *ep)
 {
-	struct symp_notice *notice;
+	struct symp_item *item;
 
 	lockdep_assert_held(&ep->lock);
-	while ((notice = list_first_entry_or_null(&ep->untold, struct symp_notice,
-						  item.node)) &&
-	       take_room(ep, notice)) {
-		list_del(&notice->item.node);
-		symp_notice_push(ep, notice);
+	while ((item = list_first_entry_or_null(&ep->untold, struct symp_item,
+						node)) &&
+	       take_room(ep, item)) {
+		list_del(&item->node);
+		push(ep, item);
 	}
 }

@@ -27,6 +27,7 @@ struct symp_notice *symp_notice_alloc(u16 type,
 				      u64 handle, u64 cookie);
 int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice);
 void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice);
+void symp_notice_push_cancelled(struct symp_endpoint *ep, struct symp_call *call);
 void symp_notice_retry(struct symp_endpoint *ep);
 
 #endif

@@ -22,6 +22,7 @@ enum symp_kind {
 	SYMP_REQUEST,
 	SYMP_ANSWER,
 	SYMP_NOTICE,
+	SYMP_CANCELLED,
 };
 
 /**

@@ -116,6 +116,10 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 		call = container_of(item, struct symp_call, answer);
 		symp_call_fetched(call);
 		return call;
+	case SYMP_CANCELLED:
+		s->user = 1;
+		s->kernel = 0;
+		return container_of(item, struct symp_call, request);
 	default:
 		s->user = 1;
 		s->kernel = 0;

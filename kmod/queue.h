@@ -13,10 +13,12 @@
  * struct symp_item - a message in a queue; part of what it is about
  * @node: in a lane's queue while queued
  * @offset: its slice, which also says what it is: see enum symp_kind
+ * @kind: of a notice, which can be without a slice
  */
 struct symp_item {
 	struct list_head node;
 	u32 offset;
+	u32 kind;
 };
 
 /**

@@ -165,8 +165,7 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	call->replying = false;
 	attached = call->attached && !err;
 	if (attached) {
-		call->attached = false;
-		WRITE_ONCE(ep->load, ep->load - 1);
+		symp_call_detach(call);
 		if (arg->flags & SYMPHONY_REPLY_RELEASE)
 			symp_pool_slice(ep->pool, arg->slot)->user = 0;
 		symp_slice_let_go(ep, call->lane, arg->slot);

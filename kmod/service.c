@@ -56,28 +56,31 @@ static struct symp_replicas *replicas_alloc(u32 nr)
 {
 	struct symp_replicas *r;
 
-	r = kmalloc(struct_size(r, ep, nr), GFP_KERNEL_ACCOUNT);
+	r = kzalloc(struct_size(r, at, nr), GFP_KERNEL_ACCOUNT);
 	if (r)
 		r->nr = nr;
 	return r;
 }
 
-static int replicas_add(struct symp_bus *bus, struct symp_service *service,
-			struct symp_endpoint *ep)
+static struct symp_replica *replica_of(struct symp_replicas *r,
+				       const struct symp_endpoint *ep)
 {
-	struct symp_replicas *old = replicas_of(bus, service), *new;
-	u32 nr = old ? old->nr : 0;
+	u32 i;
 
-	new = replicas_alloc(nr + 1);
-	if (!new)
-		return -ENOMEM;
-	if (old)
-		memcpy(new->ep, old->ep, flex_array_size(old, ep, nr));
-	new->ep[nr] = ep;
+	for (i = 0; r && i < r->nr; i++)
+		if (r->at[i].ep == ep)
+			return &r->at[i];
+	return NULL;
+}
+
+static void replicas_set(struct symp_bus *bus, struct symp_service *service,
+			 struct symp_replicas *new)
+{
+	struct symp_replicas *old = replicas_of(bus, service);
+
 	rcu_assign_pointer(service->replicas, new);
 	if (old)
 		kfree_rcu(old, rcu);
-	return 0;
 }
 
 /*
@@ -89,23 +92,24 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			    struct symp_endpoint *ep)
 {
 	struct symp_replicas *old = replicas_of(bus, service), *new = NULL;
+	struct symp_replica *gone, *last;
 	u32 i, nr = 0;
 
 	if (old->nr > 1) {
 		new = replicas_alloc(old->nr - 1);
 		if (!new) {
-			for (i = 0; old->ep[i] != ep; i++)
-				;
-			WRITE_ONCE(old->ep[i], old->ep[old->nr - 1]);
+			gone = replica_of(old, ep);
+			last = &old->at[old->nr - 1];
+			gone->notify = last->notify;
+			WRITE_ONCE(gone->ep, last->ep);
 			WRITE_ONCE(old->nr, old->nr - 1);
 			return;
 		}
 		for (i = 0; i < old->nr; i++)
-			if (old->ep[i] != ep)
-				new->ep[nr++] = old->ep[i];
+			if (old->at[i].ep != ep)
+				new->at[nr++] = old->at[i];
 	}
-	rcu_assign_pointer(service->replicas, new);
-	kfree_rcu(old, rcu);
+	replicas_set(bus, service, new);
 }
 
 static struct symp_service *service_create(struct symp_bus *bus,
@@ -154,47 +158,82 @@ err_uncharge:
 	return ERR_PTR(err);
 }
 
+/* The service that @ep may claim, made when it is not there. */
+static struct symp_service *claimable(struct symp_endpoint *ep,
+				      const struct symp_claim_args *args,
+				      enum symphony_limit *limit)
+{
+	struct symp_bus *bus = ep->bus;
+	struct symp_service *service;
+
+	service = rhashtable_lookup_fast(&bus->names, args->name, names_params);
+	if (!service)
+		return service_create(bus, args->name, ep->cred->euid,
+				      ep->account, limit);
+	return uid_eq(service->uid, ep->cred->euid) ? service : ERR_PTR(-EPERM);
+}
+
+static struct symp_claim *claim_of(struct symp_endpoint *ep,
+				   const struct symp_service *service)
+{
+	struct symp_claim *claim;
+
+	lockdep_assert_held(&ep->bus->lock);
+	list_for_each_entry(claim, &ep->claims, node)
+		if (claim->service == service)
+			return claim;
+	return NULL;
+}
+
+static int become_replica(struct symp_endpoint *ep, struct symp_service *service,
+			  const struct symp_claim_args *args)
+{
+	struct symp_replicas *old = replicas_of(ep->bus, service), *new;
+	u32 nr = old ? old->nr : 0;
+
+	new = replicas_alloc(nr + 1);
+	if (!new)
+		return -ENOMEM;
+	if (old)
+		memcpy(new->at, old->at, flex_array_size(old, at, nr));
+	new->at[nr] = (struct symp_replica){
+		.ep = ep,
+		.notify = args->flags & SYMPHONY_CLAIM_NOTIFY,
+	};
+	replicas_set(ep->bus, service, new);
+	return 0;
+}
+
 /**
  * symp_service_claim() - make an endpoint a replica
  * @ep: the endpoint
- * @name: the service; created when it is not there
+ * @args: of which service, and how; it is created when it is not there
  * @handle: (out) the service's handle
  * @limit: (out) with -EDQUOT
  *
- * May sleep. Return: 0, -EPERM when the service is another uid's, -EALREADY,
- * -EDQUOT, -ENOMEM, -ESHUTDOWN.
+ * May sleep. Return: 0, or the negative errno of struct symphony_service.
  */
-int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle,
+int symp_service_claim(struct symp_endpoint *ep,
+		       const struct symp_claim_args *args, u64 *handle,
 		       enum symphony_limit *limit)
 {
 	struct symp_claim *claim __free(kfree) = NULL;
-	struct symp_bus *bus = ep->bus;
 	struct symp_service *service;
-	struct symp_replicas *r;
 	int err;
-	u32 i;
 
 	claim = kmalloc(sizeof(*claim), GFP_KERNEL_ACCOUNT);
 	if (!claim)
 		return -ENOMEM;
 
-	guard(mutex)(&bus->lock);
+	guard(mutex)(&ep->bus->lock);
 	if (READ_ONCE(ep->dead))
 		return -ESHUTDOWN;
-	service = rhashtable_lookup_fast(&bus->names, name, names_params);
-	if (!service) {
-		service = service_create(bus, name, ep->cred->euid, ep->account,
-					 limit);
-		if (IS_ERR(service))
-			return PTR_ERR(service);
-	}
-	if (!uid_eq(service->uid, ep->cred->euid))
-		return -EPERM;
-	r = replicas_of(bus, service);
-	for (i = 0; r && i < r->nr; i++)
-		if (r->ep[i] == ep)
-			return -EALREADY;
-	err = replicas_add(bus, service, ep);
+	service = claimable(ep, args, limit);
+	if (IS_ERR(service))
+		return PTR_ERR(service);
+	if (claim_of(ep, service))
+		return -EALREADY;
+	err = become_replica(ep, service, args);
 	if (err)
 		return err;
 	*handle = service->handle;
@@ -210,18 +249,27 @@ static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
 	kfree(claim);
 }
 
+static struct symp_claim *claim_by_handle(struct symp_endpoint *ep, u64 handle)
+{
+	struct symp_claim *claim;
+
+	lockdep_assert_held(&ep->bus->lock);
+	list_for_each_entry(claim, &ep->claims, node)
+		if (claim->service->handle == handle)
+			return claim;
+	return NULL;
+}
+
 int symp_service_unclaim(struct symp_endpoint *ep, u64 handle)
 {
 	struct symp_claim *claim;
 
 	guard(mutex)(&ep->bus->lock);
-	list_for_each_entry(claim, &ep->claims, node) {
-		if (claim->service->handle == handle) {
-			unclaim(ep, claim);
-			return 0;
-		}
-	}
-	return -ENOENT;
+	claim = claim_by_handle(ep, handle);
+	if (!claim)
+		return -ENOENT;
+	unclaim(ep, claim);
+	return 0;
 }
 
 /* @ep is dead: nobody may pick it any more. */
@@ -246,47 +294,59 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 	return 0;
 }
 
+static bool takes_calls(const struct symp_replica *replica)
+{
+	return !READ_ONCE(READ_ONCE(replica->ep)->dead);
+}
+
+/* The replica with the fewest calls on it; among equals, in turn. */
+static struct symp_replica *least_loaded(struct symp_service *service,
+					 struct symp_replicas *r)
+{
+	u32 i, nr, at, load, turn = 0, least = U32_MAX;
+	struct symp_replica *best = NULL;
+
+	nr = r ? READ_ONCE(r->nr) : 0;
+	if (nr < 2)
+		return nr && takes_calls(&r->at[0]) ? &r->at[0] : NULL;
+	at = READ_ONCE(service->turn) % nr;
+	for (i = 0; i < nr; i++, at = at + 1 < nr ? at + 1 : 0) {
+		load = READ_ONCE(READ_ONCE(r->at[at].ep)->load);
+		if (load < least && takes_calls(&r->at[at])) {
+			least = load;
+			best = &r->at[at];
+			turn = at + 1;
+		}
+	}
+	WRITE_ONCE(service->turn, turn);
+	return best;
+}
+
 /**
  * symp_service_pick() - choose the replica for a call
  * @bus: the bus
  * @handle: from user space
+ * @pick: (out) the replica
  *
- * The one with the fewest calls on it; among equals, in turn.
- * Return: the endpoint, referenced; or an ERR_PTR of -ENOENT (no such handle)
- * or -ECONNREFUSED (no replica).
+ * Return: 0, -ENOENT (no such handle) or -ECONNREFUSED (nobody).
  */
-struct symp_endpoint *symp_service_pick(struct symp_bus *bus, u64 handle)
+int symp_service_pick(struct symp_bus *bus, u64 handle, struct symp_pick *pick)
 {
-	struct symp_endpoint *ep, *best;
 	struct symp_service *service;
-	struct symp_replicas *r;
-	u32 i, nr, at, load, turn, least;
+	struct symp_replica *replica;
 
 	guard(rcu)();
 	service = handle <= U32_MAX ? xa_load(&bus->services, handle) : NULL;
 	if (!service)
-		return ERR_PTR(-ENOENT);
+		return -ENOENT;
 	do {
-		best = NULL;
-		least = U32_MAX;
-		turn = 0;
-		r = rcu_dereference(service->replicas);
-		nr = r ? READ_ONCE(r->nr) : 0;
-		at = nr > 1 ? READ_ONCE(service->turn) % nr : 0;
-		for (i = 0; i < nr; i++, at = at + 1 < nr ? at + 1 : 0) {
-			ep = READ_ONCE(r->ep[at]);
-			load = READ_ONCE(ep->load);
-			if (load < least && !READ_ONCE(ep->dead)) {
-				least = load;
-				best = ep;
-				turn = at + 1;
-			}
-		}
-		if (!best)
-			return ERR_PTR(-ECONNREFUSED);
-		if (nr > 1)
-			WRITE_ONCE(service->turn, turn);
+		replica = least_loaded(service,
+				       rcu_dereference(service->replicas));
+		if (!replica)
+			return -ECONNREFUSED;
+		pick->ep = READ_ONCE(replica->ep);
+		pick->notify = replica->notify;
 		/* Fails when it died this moment: there may be others. */
-	} while (!symp_endpoint_get_live(best));
-	return best;
+	} while (!symp_endpoint_get_live(pick->ep));
+	return 0;
 }

@@ -12,15 +12,25 @@ struct symp_bus;
 struct symp_endpoint;
 
 /**
- * struct symp_replicas - the endpoints that serve a service, replaced as a whole
+ * struct symp_replica - an endpoint that serves a service
+ * @ep: who; it leaves before its memory goes, by RCU too
+ * @notify: wants to hear of calls that nobody waits for any more
+ */
+struct symp_replica {
+	struct symp_endpoint *ep;
+	bool notify;
+};
+
+/**
+ * struct symp_replicas - who serves a service, replaced as a whole
  * @rcu: frees it
  * @nr: how many
- * @ep: who; an endpoint leaves before its memory goes, by RCU too
+ * @at: they
  */
 struct symp_replicas {
 	struct rcu_head rcu;
 	u32 nr;
-	struct symp_endpoint *ep[] __counted_by(nr);
+	struct symp_replica at[] __counted_by(nr);
 };
 
 /**
@@ -52,14 +62,35 @@ struct symp_claim {
 	struct symp_service *service;
 };
 
+/**
+ * struct symp_pick - where a call goes
+ * @ep: the replica, referenced
+ * @notify: as in struct symp_replica
+ */
+struct symp_pick {
+	struct symp_endpoint *ep;
+	bool notify;
+};
+
+/**
+ * struct symp_claim_args - what a CLAIM asks for
+ * @name: the service
+ * @flags: SYMPHONY_CLAIM_*, checked
+ */
+struct symp_claim_args {
+	const char *name;
+	u32 flags;
+};
+
 int symp_service_table_init(struct symp_bus *bus);
 void symp_service_table_uncharge(struct symp_bus *bus);
 void symp_service_table_destroy(struct symp_bus *bus);
-int symp_service_claim(struct symp_endpoint *ep, const char *name, u64 *handle,
+int symp_service_claim(struct symp_endpoint *ep,
+		       const struct symp_claim_args *args, u64 *handle,
 		       enum symphony_limit *limit);
 int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
 void symp_service_unclaim_all(struct symp_endpoint *ep);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
-struct symp_endpoint *symp_service_pick(struct symp_bus *bus, u64 handle);
+int symp_service_pick(struct symp_bus *bus, u64 handle, struct symp_pick *pick);
 
 #endif
