@@ -4,7 +4,7 @@
  *
  *   reserved   the caller's slot for the answer, then room at the server
  *   copying    the body goes from the caller into the server's pool, unlocked
- *   queued     attached to the server's pool; in a lane
+ *   queued     attached to the server's pool; in a lane, or parked
  *   received   a thread of the server has it
  *   replying   one is copying the answer into the caller's slot, unlocked
  *   done       the outcome stands
@@ -26,9 +26,10 @@
  *  - the thread in CALL, WAIT, SEND or CANCEL, for as long as it is there.
  *  - the slot in the caller's pool, until the outcome is fetched or the caller
  *    is killed. Who sets @fetched drops the reference.
- *  - the server's pool (@attached), until it is answered, withdrawn, or the
- *    server is killed. Who clears @attached drops the reference, or gives it to
- *    the queue where the call is now the notice that it was cancelled (notice.c).
+ *  - the server's pool (@attached), until it is answered, withdrawn, moved, or
+ *    the server is killed. Who clears @attached drops the reference, or gives
+ *    it to the move (move.c), or to the queue where the call is now the notice
+ *    that it was cancelled (notice.c).
  *  - the timer (@timed), until it is stopped, or through the work it started
  *    until that has run. Every outcome stops it; unloading flushes the work.
  *  - a thread in REPLY.
@@ -45,6 +46,7 @@
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
+#include "move.h"
 #include "notice.h"
 #include "service.h"
 
@@ -256,11 +258,18 @@ static void doom_children(struct symp_call *call, struct list_head *doomed)
 static void withdraw(struct symp_call *call, struct list_head *doomed)
 {
 	struct symp_endpoint *server = call->server;
+	struct symp_room_waiter *moving;
 	bool received;
 
 	if (!server)
 		return;
 	spin_lock(&server->lock);
+	moving = call->moving;
+	if (unlikely(moving && !moving->done)) {
+		symp_room_leave(server, call->lane, moving);
+		moving->done = true;
+		symp_move_start(moving->work);
+	}
 	if (!call->attached) {
 		spin_unlock(&server->lock);
 		return;
@@ -348,6 +357,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->cookie = arg->cookie;
 	call->deadline = arg->deadline;
 	call->async = async;
+	call->idempotent = arg->flags & SYMPHONY_CALL_IDEMPOTENT;
 	refcount_set(&call->ref, 1);
 	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
 	INIT_LIST_HEAD(&call->sibling);
@@ -359,6 +369,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->needed = 0;
 	call->waiter = async ? NULL : current;
 	call->server = NULL;
+	call->moving = NULL;
 	call->attached = false;
 	call->queued = false;
 	call->replying = false;
@@ -456,8 +467,13 @@ static bool call_abandon(struct symp_call *call)
 	return true;
 }
 
-/* Choose who will answer, and the lane there; the reference to it is the call's. */
-static int call_route(struct symp_call *call)
+/**
+ * symp_call_route() - choose who will answer
+ * @call: a call that is attached nowhere
+ *
+ * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (done).
+ */
+int symp_call_route(struct symp_call *call)
 {
 	struct symp_endpoint *ep = call->caller, *old;
 	struct symp_lane *lane = NULL;
@@ -488,9 +504,23 @@ static int call_route(struct symp_call *call)
 		ep->last.id = pick.ep->id;
 		ep->last.lane = lane;
 	}
+	call->service = pick.service;
 	call->lane = lane;
+	call->epoch = pick.epoch;
 	call->notify = pick.notify;
+	call->park = pick.park;
 	return 0;
+}
+
+/* Write the sender into a request's header, as the server is to see it. */
+void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
+{
+	const struct symp_identity *from = &call->lane->sender;
+
+	msg->sender = from->endpoint;
+	msg->pid = from->pid;
+	msg->uid = from->uid;
+	msg->gid = from->gid;
 }
 
 static void write_request(struct symphony_msg *msg, struct symp_call *call,
@@ -515,31 +545,65 @@ static void write_request(struct symphony_msg *msg, struct symp_call *call,
 	};
 }
 
-/* The request is complete: let the server see it, if all still stands. */
-static int call_attach(struct symp_call *call)
+/* Hold the request until there is a replica, and say so, once. */
+static void park(struct symp_call *call, struct symp_notice **notice)
 {
+	struct symp_endpoint *activator = call->server;
+
+	list_add_tail(&call->request.node, &activator->parked);
+	if (!call->service->activated)
+		symp_notice_push(activator, no_free_ptr(*notice));
+	call->service->activated = true;
+}
+
+/**
+ * symp_call_attach() - the request is complete: let the server see it
+ * @call: a call with room at its server, filled
+ * @keep: after an error it has the room still
+ *
+ * May sleep. Return: 0; -ESHUTDOWN: choose another server; -ECANCELED: @call is
+ * done; -ENOMEM.
+ */
+int symp_call_attach(struct symp_call *call, bool keep)
+{
+	struct symp_notice *notice __free(kfree) = NULL;
 	struct symp_endpoint *server = call->server;
 	u32 offset = call->request.offset;
+	int err = 0;
 
+	if (unlikely(call->park)) {
+		notice = symp_notice_alloc(SYMPHONY_MSG_ACTIVATE, NULL, server,
+					   call->handle, 0);
+		if (!notice)
+			err = -ENOMEM;
+	}
 	guard(spinlock)(&server->lock);
 	if (server->dead)
 		return -ESHUTDOWN;
-	if (call->done) {
-		symp_room_free(server, call->lane, offset);
-		return -ECANCELED;
+	if (server->epoch != call->epoch)
+		err = -ESHUTDOWN;
+	if (call->done)
+		err = -ECANCELED;
+	if (err) {
+		if (!keep)
+			symp_room_free(server, call->lane, offset);
+		return err;
 	}
 	symp_pool_slice(server->pool, offset)->owner = symp_call_get(call);
 	call->attached = true;
 	call->queued = true;
 	WRITE_ONCE(server->load, server->load + 1);
-	symp_queue_push(server, call->lane, &call->request, !call->async);
+	if (unlikely(call->park))
+		park(call, &notice);
+	else
+		symp_queue_push(server, call->lane, &call->request, !call->async);
 	return 0;
 }
 
 /*
  * Reserve, copy, publish. The copy holds nothing but a reference to the pool and
  * the slice, which is in nobody's reach.
- * -ESHUTDOWN: the replica died meanwhile, choose another. -EFAULT: not all of
+ * -ESHUTDOWN: the replica serves no more, choose another. -EFAULT: not all of
  * the body is there; waiting for it has no bound, as it may be FUSE's.
  */
 static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
@@ -549,7 +613,7 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	struct symp_pool *pool;
 	int err;
 
-	err = call_route(call);
+	err = symp_call_route(call);
 	if (err)
 		return err;
 	server = call->server;
@@ -568,7 +632,7 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
 		err = -ETIMEDOUT;
 	if (!err)
-		return call_attach(call);
+		return symp_call_attach(call, false);
 
 	guard(spinlock)(&server->lock);
 	if (!server->dead)
@@ -723,7 +787,8 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		if (err == -EFAULT && tries--)
 			err = symp_pool_fault_in(arg->body, arg->body_len);
 		else if (err == -ESHUTDOWN)
-			err = 0;
+			/* Servers can come and go for ever. */
+			err = signal_pending(current) ? -ERESTARTSYS : 0;
 		else
 			break;
 	}
@@ -746,6 +811,14 @@ out:
 		arg->limit = limit;
 	symp_call_put(call);
 	return err;
+}
+
+/* For list_sort(), of requests: in the order in which the calls were made. */
+int symp_call_is_older(void *priv, const struct list_head *a,
+		       const struct list_head *b)
+{
+	return list_entry(a, struct symp_call, request.node)->id >
+	       list_entry(b, struct symp_call, request.node)->id;
 }
 
 int symp_call_init(void)

@@ -10,6 +10,7 @@
 #include "queue.h"
 
 struct symp_endpoint;
+struct symp_service;
 struct symphony_call;
 struct symphony_wait;
 
@@ -21,6 +22,7 @@ struct symphony_wait;
  * @cookie: SEND: the caller's
  * @deadline: CLOCK_MONOTONIC in ns, 0 for none
  * @async: made by SEND: the outcome is received, not waited for
+ * @idempotent: may be done twice
  * @ref: see call.c
  * @sibling: on the list of the call it was made for, or alone
  * @slot: the slice set aside for the answer, in the caller's pool
@@ -39,9 +41,13 @@ struct symphony_wait;
  * @timer: the deadline, when nobody waits who would see to it
  * @expire: what @timer starts
  * @server: the replica, referenced; changes, under the caller's lock, only
- *	until the call is attached
+ *	while the call is not attached
+ * @service: what it is for; known once there is a server
  * @lane: the caller's lane there
+ * @epoch: of the server, as the call found it
  * @notify: the server wants to hear when nobody waits for an answer any more
+ * @park: the server holds the call for a replica to come
+ * @moving: waits for room at the server, for the request to move there
  * @children: calls that the server made for this one
  * @doomed: ends because its parent did; the list of who does it
  * @request: the request in the server's queue
@@ -56,6 +62,7 @@ struct symp_call {
 	u64 cookie;
 	u64 deadline;
 	bool async;
+	bool idempotent;
 	refcount_t ref;
 
 	/* caller->lock */
@@ -76,11 +83,15 @@ struct symp_call {
 	struct hrtimer timer;
 	struct work_struct expire;
 	struct symp_endpoint *server;
+	struct symp_service *service;
 	struct list_head doomed;
 
 	/* server->lock */
 	struct symp_lane *lane;
+	u32 epoch;
 	bool notify;
+	bool park;
+	struct symp_room_waiter *moving;
 	struct list_head children;
 	struct symp_item request;
 	bool attached;
@@ -100,9 +111,15 @@ void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
+int symp_call_route(struct symp_call *call);
+void symp_call_address(const struct symp_call *call, struct symphony_msg *msg);
+int symp_call_attach(struct symp_call *call, bool keep);
 void symp_call_detach(struct symp_call *call);
 void symp_call_free(struct symp_call *call);
 void symp_call_free_idle(struct symp_endpoint *ep);
+
+int symp_call_is_older(void *priv, const struct list_head *a,
+		       const struct list_head *b);
 
 static inline struct symp_call *symp_call_get(struct symp_call *call)
 {

@@ -216,6 +216,7 @@ static long do_claim(struct symp_endpoint *ep,
 	struct symp_claim_args args = {
 		.name = name,
 		.flags = arg->flags,
+		.target = arg->endpoint,
 	};
 	int err;
 
@@ -225,6 +226,22 @@ static long do_claim(struct symp_endpoint *ep,
 	if (limit && put_user(limit, &uarg->limit))
 		return -EFAULT;
 	return err;
+}
+
+static bool claim_flags_are_valid(const struct symphony_service *arg)
+{
+	u32 flags = arg->flags;
+
+	if (flags & ~(SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_REISSUE |
+		      SYMPHONY_CLAIM_TAKEOVER | SYMPHONY_CLAIM_ACTIVATOR |
+		      SYMPHONY_CLAIM_NOTIFY))
+		return false;
+	if (flags & SYMPHONY_CLAIM_REISSUE && !(flags & SYMPHONY_CLAIM_REQUEUE))
+		return false;
+	if (flags & SYMPHONY_CLAIM_ACTIVATOR &&
+	    flags & ~SYMPHONY_CLAIM_ACTIVATOR)
+		return false;
+	return !arg->endpoint || flags & SYMPHONY_CLAIM_TAKEOVER;
 }
 
 static long do_service(struct symp_endpoint *ep, unsigned int cmd,
@@ -237,10 +254,17 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.endpoint || arg.grant || arg.reserved)
+	if (arg.grant || arg.reserved)
 		return -EINVAL;
-	if (arg.flags &&
-	    (cmd != SYMPHONY_IOC_CLAIM || arg.flags != SYMPHONY_CLAIM_NOTIFY))
+	if (cmd == SYMPHONY_IOC_CLAIM ? !claim_flags_are_valid(&arg) :
+					arg.endpoint)
+		return -EINVAL;
+	if (cmd == SYMPHONY_IOC_DRAIN) {
+		if (arg.flags & ~SYMPHONY_DRAIN_RESUME)
+			return -EINVAL;
+		return symp_service_drain(ep, arg.handle, arg.flags);
+	}
+	if (cmd != SYMPHONY_IOC_CLAIM && arg.flags)
 		return -EINVAL;
 	if (cmd == SYMPHONY_IOC_UNCLAIM)
 		return symp_service_unclaim(ep, arg.handle);
@@ -318,7 +342,8 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY) ||
+	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
+			  SYMPHONY_CALL_IDEMPOTENT) ||
 	    arg.nr_fds || arg.fds)
 		return -EINVAL;
 	if ((arg.parent_slot && !arg.parent) ||
@@ -454,7 +479,8 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	struct symp_endpoint *ep;
 
-	if (cmd < SYMPHONY_IOC_QUERY || cmd > SYMPHONY_IOC_RELEASE)
+	if (cmd < SYMPHONY_IOC_QUERY || cmd > SYMPHONY_IOC_DRAIN ||
+	    (cmd > SYMPHONY_IOC_RELEASE && cmd < SYMPHONY_IOC_DRAIN))
 		return -ENOTTY;
 	if (cmd == SYMPHONY_IOC_QUERY)
 		return do_query(uarg);
@@ -484,6 +510,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case SYMPHONY_IOC_CLAIM:
 	case SYMPHONY_IOC_UNCLAIM:
 	case SYMPHONY_IOC_RESOLVE:
+	case SYMPHONY_IOC_DRAIN:
 		return do_service(ep, cmd, uarg);
 	default:
 		return -ENOTTY;

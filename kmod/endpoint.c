@@ -9,13 +9,15 @@
  *    last reference goes; see call.c. The kill ends every such call.
  *  - a caller that picked it, until it attached its call or gave up.
  *  - a watch, until the notice is queued or the watcher dies.
- *  - a notice of room on its way to it, until its work has run; see room.c.
+ *  - a move of a request away from it, and a notice of room on its way to it,
+ *    until their work has run; see move.c and room.c.
  *  - the bus's table and a service's replicas hold no reference: the kill takes
  *    the endpoint out of both, and readers found it under RCU.
  * Its pool is separate: the kill drops the endpoint's reference, the copiers
  * that are writing to it at that moment have theirs. So a dead endpoint whose
  * calls linger with a slow caller costs no pool.
  */
+#include <linux/list_sort.h>
 #include <linux/pid_namespace.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
@@ -27,6 +29,7 @@
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
+#include "move.h"
 #include "owner.h"
 #include "service.h"
 #include "watch.h"
@@ -74,6 +77,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	INIT_LIST_HEAD(&ep->fresh);
 	INIT_LIST_HEAD(&ep->busy);
 	INIT_LIST_HEAD(&ep->untold);
+	INIT_LIST_HEAD(&ep->parked);
 	INIT_LIST_HEAD(&ep->receivers);
 	INIT_LIST_HEAD(&ep->starved);
 	INIT_LIST_HEAD(&ep->looked);
@@ -196,9 +200,10 @@ static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
  *    leaves alone what the lock guards: nothing is attached, queued, taken,
  *    reserved or released any more. A copier that reserved before has its own
  *    reference to the pool, and finds @dead when it wants to publish.
- * 2. Requests that stood here: the outcome is ECONNRESET. A thread in REPLY
- *    cannot be left (it would have kept owner and file alive), but if there
- *    were one, it and the kill would race for call->done, and one would win.
+ * 2. Requests that stood here: they go to another replica, if the service wants
+ *    that; otherwise the outcome is ECONNRESET. A thread in REPLY cannot be
+ *    left (it would have kept owner and file alive), but if there were one, it
+ *    and the kill would race for call->done, and one would win.
  * 3. Calls it made: nobody wants the outcome; the servers lose them.
  * 4. Off the service's replicas, the watchers told, off the bus.
  */
@@ -223,7 +228,10 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	spin_unlock(&ep->lock);
 	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
 
+	list_sort(NULL, &requests, symp_call_is_older);
 	list_for_each_entry_safe(call, next, &requests, request.node) {
+		if (symp_move_from_dead(call, pool))
+			continue;
 		symp_call_finish(call, -ECONNRESET, 0);
 		symp_call_put(call);
 	}
@@ -239,6 +247,18 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	xa_erase(&ep->bus->endpoints, ep->id);
 	symp_bus_leave(ep->bus);
 	symp_pool_put(pool);
+}
+
+/*
+ * @ep stopped serving something: who picked it before picks again, whether it
+ * is copying or waits for room.
+ */
+void symp_endpoint_next_epoch(struct symp_endpoint *ep)
+{
+	guard(spinlock)(&ep->lock);
+	/* Pairs with the acquire in symp_service_pick(). */
+	smp_store_release(&ep->epoch, ep->epoch + 1);
+	symp_room_end_waits(ep);
 }
 
 /* The file is gone. May sleep. */

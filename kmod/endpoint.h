@@ -49,6 +49,7 @@ struct symp_owner;
  * @lock: guards what follows; no two of these are ever held together
  * @dead: set once; nothing arrives or is taken any more
  * @pool: valid while not @dead, or with a reference to the pool
+ * @epoch: how often it stopped serving something; see service.c
  * @nr_lanes: entries of @lanes
  * @sweep_at: how many of them call for a look at which have no sender left
  * @tenants: the users of these lanes
@@ -60,6 +61,7 @@ struct symp_owner;
  * @fresh_before: the last turn of one of these was one of @fresh
  * @own_before: the last turn was that of @own
  * @untold: notices that found no room
+ * @parked: calls for a service that this endpoint is the activator of
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @starved: tenants of whom a lane waits for room in the pool and is owed a look
  * @looked: the others of whom one waits
@@ -98,6 +100,7 @@ struct symp_endpoint {
 	spinlock_t lock;
 	bool dead;
 	struct symp_pool *pool;
+	u32 epoch;
 	u32 nr_lanes;
 	u32 sweep_at;
 	struct rb_root tenants;
@@ -109,6 +112,7 @@ struct symp_endpoint {
 	bool fresh_before;
 	bool own_before;
 	struct list_head untold;
+	struct list_head parked;
 	struct list_head receivers;
 	struct list_head starved;
 	struct list_head looked;
@@ -127,6 +131,7 @@ struct symp_endpoint {
 struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 					 u32 pool_size,
 					 enum symphony_limit *limit);
+void symp_endpoint_next_epoch(struct symp_endpoint *ep);
 void symp_endpoint_kill(struct symp_endpoint *ep);
 void symp_endpoint_release(struct symp_endpoint *ep);
 void symp_endpoint_free(struct symp_endpoint *ep);

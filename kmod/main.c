@@ -88,7 +88,7 @@ err_exit_call:
 /*
  * No file is open any more, so no endpoint lives and every call has its
  * outcome. What can still run is the death of an owner whose endpoint's file
- * was released at the same time, the freeing of owners, and the work of rooms
+ * was released at the same time, the freeing of owners, and the work of moves
  * and of expired timers.
  */
 static void __exit symp_exit(void)

@@ -238,6 +238,18 @@ int symp_pool_fill_large(void *to, const void __user *from, u32 len)
 	return 0;
 }
 
+/* Likewise from one pool to another. */
+void symp_pool_copy(void *to, const void *from, u32 len)
+{
+	u32 part;
+
+	for (; len; len -= part, to += part, from += part) {
+		part = min_t(u32, len, SYMP_POOL_PART);
+		memcpy(to, from, part);
+		cond_resched();
+	}
+}
+
 /* The slice behind @s, whatever it is; the first for NULL, NULL at the end. */
 struct symp_slice *symp_pool_next(struct symp_pool *pool, struct symp_slice *s)
 {

@@ -129,6 +129,7 @@ static inline struct symphony_msg *symp_pool_msg(struct symp_pool *pool,
 }
 
 int symp_pool_fill_large(void *to, const void __user *from, u32 len);
+void symp_pool_copy(void *to, const void *from, u32 len);
 
 /* Bytes copied without a chance for others to run. */
 #define SYMP_POOL_PART	SZ_64K

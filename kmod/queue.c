@@ -185,11 +185,11 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 		wake_up_poll(&ep->poll, EPOLLIN | EPOLLRDNORM);
 }
 
-/* Take back a message that nobody received. */
+/* Take back a message that nobody received, from a queue or from the parked. */
 void symp_queue_remove(struct symp_lane *lane, struct symp_item *item)
 {
 	list_del(&item->node);
-	if (list_empty(&lane->queue))
+	if (list_empty(&lane->queue) && !list_empty(&lane->busy))
 		lane_idle(lane);
 }
 

@@ -124,10 +124,10 @@ static struct symp_lane *lane_add(struct symp_endpoint *receiver,
 /**
  * symp_lane_get() - a sender's lane, made when it is not there
  * @receiver: where it sends to, referenced
- * @sender: the current process's endpoint
+ * @sender: who sends, referenced
  *
- * May sleep. Return: the lane, which stays while @sender is in an operation,
- * or an ERR_PTR of -ENOMEM.
+ * May sleep. Return: the lane, which stays while @sender lives or has a call
+ * without an outcome, or an ERR_PTR of -ENOMEM.
  */
 struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
 				struct symp_endpoint *sender)
@@ -278,7 +278,9 @@ static void waiter_done(struct symp_endpoint *ep, struct symp_lane *lane,
 	w->offset = offset;
 	if (w->work) {
 		w->done = true;
-		lane->notifying = false;
+		if (w->look)
+			lane->notifying = false;
+		lane->coming += offset != SYMPHONY_NO_OFFSET;
 		symp_move_start(w->work);
 		return;
 	}
@@ -363,8 +365,8 @@ void symp_room_look(struct work_struct *work)
 }
 
 /* @w gives up, and no longer stands in front of those behind it. */
-static void waiter_leave(struct symp_endpoint *ep, struct symp_lane *lane,
-			 struct symp_room_waiter *w)
+void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
+		     struct symp_room_waiter *w)
 {
 	lockdep_assert_held(&ep->lock);
 	waiter_del(ep, lane, w);
@@ -398,7 +400,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 	int err = 0;
 
 	spin_lock(&ep->lock);
-	if (ep->dead) {
+	if (ep->dead || ep->epoch != call->epoch) {
 		err = -ESHUTDOWN;
 		goto out;
 	}
@@ -429,9 +431,9 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 	spin_lock(&ep->lock);
 	if (w.done) {
 		*offset = w.offset;
-		err = ep->dead ? -ESHUTDOWN : 0;
+		err = ep->dead || w.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 0;
 	} else {
-		waiter_leave(ep, lane, &w);
+		symp_room_leave(ep, lane, &w);
 		err = err ?: -ECANCELED;
 	}
 out:
@@ -439,6 +441,39 @@ out:
 		*pool = symp_pool_get(ep->pool);
 	spin_unlock(&ep->lock);
 	return err;
+}
+
+/**
+ * symp_room_or_wait() - room now, or work that is started when there is some
+ * @ep: whose pool, alive, its lock held
+ * @lane: the sender's lane there
+ * @w: how much, and the work
+ *
+ * Return: 0 with @w->offset, -EINPROGRESS, -EMSGSIZE. When the work runs,
+ * @w->offset is the room, then one of @lane->coming, or SYMPHONY_NO_OFFSET if @ep
+ * serves no more.
+ */
+int symp_room_or_wait(struct symp_endpoint *ep, struct symp_lane *lane,
+		      struct symp_room_waiter *w)
+{
+	lockdep_assert_held(&ep->lock);
+	if (w->granules > ep->pool->nr / 2)
+		return -EMSGSIZE;
+	w->done = false;
+	w->offset = SYMPHONY_NO_OFFSET;
+	if (!has_queue(lane))
+		w->offset = symp_room_take(ep, lane, w->granules, SYMP_REQUEST, 0);
+	if (w->offset == SYMPHONY_NO_OFFSET) {
+		waiter_add(ep, lane, w);
+		return -EINPROGRESS;
+	}
+	if (!lane->coming)
+		return 0;
+	/* Behind those that waited: their work was started before. */
+	w->done = true;
+	lane->coming++;
+	symp_move_start(w->work);
+	return -EINPROGRESS;
 }
 
 /* A sender's wish to hear of room, on its lane or on its way to be told. */
@@ -533,7 +568,7 @@ int symp_room_notify(struct symp_call *call, u32 granules,
 	rn->room.granules = granules;
 
 	scoped_guard(spinlock, &ep->lock) {
-		if (ep->dead ||
+		if (ep->dead || ep->epoch != call->epoch ||
 		    (!has_queue(lane) && has_room(ep, lane, granules)))
 			break;
 		if (lane->notifying) {
@@ -572,7 +607,7 @@ static void end_wait(struct symp_endpoint *ep, struct symp_lane *lane)
 		    SYMPHONY_NO_OFFSET);
 }
 
-/* The endpoint dies: who waits for room returns. */
+/* The endpoint dies, or stopped serving something: who waits for room returns. */
 void symp_room_end_waits(struct symp_endpoint *ep)
 {
 	struct symp_tenant *tenant;

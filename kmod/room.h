@@ -70,6 +70,7 @@ struct symp_tenant {
  * @waiting: who waits for room, FIFO
  * @hungry: on one of the tenant's lists while @waiting is not empty
  * @notifying: the last one waits for a ROOM notice
+ * @coming: works of them that were given room, and have not run since
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
@@ -88,6 +89,7 @@ struct symp_lane {
 	struct list_head waiting;
 	struct list_head hungry;
 	bool notifying;
+	u32 coming;
 	struct symp_identity sender;
 	struct symp_identity receiver;
 };
@@ -127,6 +129,10 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 int symp_room_notify(struct symp_call *call, u32 granules,
 		     enum symphony_limit *limit);
 void symp_room_look(struct work_struct *work);
+int symp_room_or_wait(struct symp_endpoint *ep, struct symp_lane *lane,
+		      struct symp_room_waiter *w);
+void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
+		     struct symp_room_waiter *w);
 void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset);
 void symp_room_end_waits(struct symp_endpoint *ep);
 

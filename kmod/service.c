@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Service: an extension id on a bus, and its replicas. */
+/*
+ * Service: an extension id on a bus, and its replicas.
+ *
+ * Who serves is an array that is replaced as a whole. A caller that looked at
+ * it, and then copies its request for as long as that takes, must not reach an
+ * endpoint that stopped serving meanwhile, after its queue was moved away. So
+ * an endpoint counts the times that it stopped (its epoch): pick() notes the
+ * count and then sees the array unchanged; whoever changes the array counts
+ * afterwards, under the endpoint's lock; and the request is attached, under
+ * that lock, only if the count is still the same.
+ */
 #include <linux/cred.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
@@ -8,6 +18,8 @@
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
+#include "move.h"
+#include "notice.h"
 #include "service.h"
 
 static const struct rhashtable_params names_params = {
@@ -101,6 +113,7 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			gone = replica_of(old, ep);
 			last = &old->at[old->nr - 1];
 			gone->notify = last->notify;
+			gone->paused = last->paused;
 			WRITE_ONCE(gone->ep, last->ep);
 			WRITE_ONCE(old->nr, old->nr - 1);
 			return;
@@ -168,8 +181,9 @@ static struct symp_service *claimable(struct symp_endpoint *ep,
 
 	service = rhashtable_lookup_fast(&bus->names, args->name, names_params);
 	if (!service)
-		return service_create(bus, args->name, ep->cred->euid,
-				      ep->account, limit);
+		return args->target ? ERR_PTR(-ESRCH) :
+			service_create(bus, args->name, ep->cred->euid,
+				       ep->account, limit);
 	return uid_eq(service->uid, ep->cred->euid) ? service : ERR_PTR(-EPERM);
 }
 
@@ -185,27 +199,120 @@ static struct symp_claim *claim_of(struct symp_endpoint *ep,
 	return NULL;
 }
 
+static struct symp_endpoint *activator_of(struct symp_bus *bus,
+					  struct symp_service *service)
+{
+	return rcu_dereference_protected(service->activator,
+					 lockdep_is_held(&bus->lock));
+}
+
+/* A replica that a new one takes the place of, and what to tell it. */
+struct ousted {
+	struct list_head node;
+	struct symp_endpoint *ep;
+	struct symp_notice *notice;
+};
+
+static void ousted_free(struct list_head *ousted)
+{
+	struct ousted *o, *next;
+
+	list_for_each_entry_safe(o, next, ousted, node) {
+		kfree(o->notice);
+		kfree(o);
+	}
+}
+
+static int oust(struct list_head *ousted, struct symp_endpoint *old,
+		struct symp_endpoint *new, struct symp_service *service)
+{
+	struct ousted *o = kmalloc(sizeof(*o), GFP_KERNEL_ACCOUNT);
+
+	if (!o)
+		return -ENOMEM;
+	o->ep = old;
+	o->notice = symp_notice_alloc(SYMPHONY_MSG_TAKEOVER, new, old,
+				      service->handle, 0);
+	list_add_tail(&o->node, ousted);
+	return o->notice ? 0 : -ENOMEM;
+}
+
+/* There is a replica: what the activator holds goes there. */
+static void move_parked(struct symp_bus *bus, struct symp_service *service)
+{
+	struct symp_endpoint *activator = activator_of(bus, service);
+
+	if (activator)
+		symp_move_queued(activator, service, NULL);
+}
+
+/*
+ * @ep becomes a replica, in the place of others if it takes over. The switch is
+ * one store. Afterwards, what is queued at those who serve no more moves.
+ */
 static int become_replica(struct symp_endpoint *ep, struct symp_service *service,
 			  const struct symp_claim_args *args)
 {
-	struct symp_replicas *old = replicas_of(ep->bus, service), *new;
-	u32 nr = old ? old->nr : 0;
+	bool takeover = args->flags & SYMPHONY_CLAIM_TAKEOVER;
+	struct symp_replicas *old, *new;
+	struct symp_claim *claim;
+	LIST_HEAD(ousted);
+	struct ousted *o;
+	u32 i, nr = 0;
+	int err = 0;
 
-	new = replicas_alloc(nr + 1);
+	old = replicas_of(ep->bus, service);
+	new = replicas_alloc((old ? old->nr : 0) + 1);
 	if (!new)
 		return -ENOMEM;
-	if (old)
-		memcpy(new->at, old->at, flex_array_size(old, at, nr));
-	new->at[nr] = (struct symp_replica){
+	for (i = 0; old && i < old->nr; i++) {
+		struct symp_endpoint *other = old->at[i].ep;
+
+		if (!takeover || (args->target && args->target != other->id))
+			new->at[nr++] = old->at[i];
+		else
+			err = err ?: oust(&ousted, other, ep, service);
+	}
+	if (!err && takeover && args->target && list_empty(&ousted))
+		err = -ESRCH;
+	if (!err && nr && service->recovery != (args->flags & SYMP_RECOVERY))
+		err = -EINVAL;
+	if (err) {
+		kfree(new);
+		goto out;
+	}
+	service->recovery = args->flags & SYMP_RECOVERY;
+	new->at[nr++] = (struct symp_replica){
 		.ep = ep,
 		.notify = args->flags & SYMPHONY_CLAIM_NOTIFY,
 	};
+	new->nr = nr;
 	replicas_set(ep->bus, service, new);
+
+	list_for_each_entry(o, &ousted, node) {
+		claim = claim_of(o->ep, service);
+		list_del(&claim->node);
+		kfree(claim);
+		symp_move_queued(o->ep, service, no_free_ptr(o->notice));
+	}
+	move_parked(ep->bus, service);
+out:
+	ousted_free(&ousted);
+	return err;
+}
+
+static int become_activator(struct symp_endpoint *ep,
+			    struct symp_service *service)
+{
+	if (activator_of(ep->bus, service))
+		return -EBUSY;
+	service->activated = false;
+	rcu_assign_pointer(service->activator, ep);
 	return 0;
 }
 
 /**
- * symp_service_claim() - make an endpoint a replica
+ * symp_service_claim() - make an endpoint a replica, or the activator
  * @ep: the endpoint
  * @args: of which service, and how; it is created when it is not there
  * @handle: (out) the service's handle
@@ -226,14 +333,21 @@ int symp_service_claim(struct symp_endpoint *ep,
 		return -ENOMEM;
 
 	guard(mutex)(&ep->bus->lock);
-	if (READ_ONCE(ep->dead))
-		return -ESHUTDOWN;
+	scoped_guard(spinlock, &ep->lock) {
+		if (ep->dead)
+			return -ESHUTDOWN;
+		/* Two that take over from each other would leave ever more. */
+		if (!list_empty(&ep->untold))
+			return -ENOBUFS;
+	}
 	service = claimable(ep, args, limit);
 	if (IS_ERR(service))
 		return PTR_ERR(service);
 	if (claim_of(ep, service))
 		return -EALREADY;
-	err = become_replica(ep, service, args);
+	err = args->flags & SYMPHONY_CLAIM_ACTIVATOR ?
+		become_activator(ep, service) :
+		become_replica(ep, service, args);
 	if (err)
 		return err;
 	*handle = service->handle;
@@ -244,7 +358,15 @@ int symp_service_claim(struct symp_endpoint *ep,
 
 static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
 {
-	replicas_remove(ep->bus, claim->service, ep);
+	struct symp_service *service = claim->service;
+
+	if (activator_of(ep->bus, service) == ep) {
+		rcu_assign_pointer(service->activator, NULL);
+		symp_move_refuse_parked(ep, service);
+	} else {
+		replicas_remove(ep->bus, service, ep);
+		symp_endpoint_next_epoch(ep);
+	}
 	list_del(&claim->node);
 	kfree(claim);
 }
@@ -282,6 +404,38 @@ void symp_service_unclaim_all(struct symp_endpoint *ep)
 		unclaim(ep, claim);
 }
 
+/**
+ * symp_service_drain() - DRAIN
+ * @ep: a replica
+ * @handle: of which service
+ * @resume: let calls come again
+ *
+ * May sleep. Return: 0, -ENOENT, -ENOMEM.
+ */
+int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume)
+{
+	struct symp_replicas *old, *new;
+	struct symp_claim *claim;
+
+	guard(mutex)(&ep->bus->lock);
+	claim = claim_by_handle(ep, handle);
+	old = claim ? replicas_of(ep->bus, claim->service) : NULL;
+	if (!replica_of(old, ep))
+		return -ENOENT;
+	new = replicas_alloc(old->nr);
+	if (!new)
+		return -ENOMEM;
+	memcpy(new->at, old->at, flex_array_size(old, at, old->nr));
+	replica_of(new, ep)->paused = !resume;
+	replicas_set(ep->bus, claim->service, new);
+	/* That stops nothing. */
+	if (resume)
+		move_parked(ep->bus, claim->service);
+	else
+		symp_endpoint_next_epoch(ep);
+	return 0;
+}
+
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 {
 	struct symp_service *service;
@@ -296,7 +450,7 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 
 static bool takes_calls(const struct symp_replica *replica)
 {
-	return !READ_ONCE(READ_ONCE(replica->ep)->dead);
+	return !replica->paused && !READ_ONCE(READ_ONCE(replica->ep)->dead);
 }
 
 /* The replica with the fewest calls on it; among equals, in turn. */
@@ -326,7 +480,7 @@ static struct symp_replica *least_loaded(struct symp_service *service,
  * symp_service_pick() - choose the replica for a call
  * @bus: the bus
  * @handle: from user space
- * @pick: (out) the replica
+ * @pick: (out) the replica, or the activator when there is none
  *
  * Return: 0, -ENOENT (no such handle) or -ECONNREFUSED (nobody).
  */
@@ -334,19 +488,29 @@ int symp_service_pick(struct symp_bus *bus, u64 handle, struct symp_pick *pick)
 {
 	struct symp_service *service;
 	struct symp_replica *replica;
+	struct symp_endpoint *ep;
+	struct symp_replicas *r;
 
 	guard(rcu)();
 	service = handle <= U32_MAX ? xa_load(&bus->services, handle) : NULL;
 	if (!service)
 		return -ENOENT;
 	do {
-		replica = least_loaded(service,
-				       rcu_dereference(service->replicas));
-		if (!replica)
+		r = rcu_dereference(service->replicas);
+		replica = least_loaded(service, r);
+		ep = replica ? READ_ONCE(replica->ep) :
+			       rcu_dereference(service->activator);
+		if (!ep || (!replica && READ_ONCE(ep->dead)))
 			return -ECONNREFUSED;
-		pick->ep = READ_ONCE(replica->ep);
-		pick->notify = replica->notify;
-		/* Fails when it died this moment: there may be others. */
-	} while (!symp_endpoint_get_live(pick->ep));
+		/* Pairs with the release in symp_endpoint_next_epoch(). */
+		pick->epoch = smp_load_acquire(&ep->epoch);
+		/* Getting it fails when it died this moment. */
+	} while (r != rcu_access_pointer(service->replicas) ||
+		 (!replica && ep != rcu_access_pointer(service->activator)) ||
+		 !symp_endpoint_get_live(ep));
+	pick->service = service;
+	pick->ep = ep;
+	pick->notify = replica && replica->notify;
+	pick->park = !replica;
 	return 0;
 }

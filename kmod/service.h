@@ -7,17 +7,23 @@
 #include <linux/uidgid.h>
 #include <linux/symphony.h>
 
+/* The flags of CLAIM that are the service's. */
+#define SYMP_RECOVERY	(SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_REISSUE)
+
 struct symp_account;
 struct symp_bus;
+struct symp_call;
 struct symp_endpoint;
 
 /**
  * struct symp_replica - an endpoint that serves a service
  * @ep: who; it leaves before its memory goes, by RCU too
+ * @paused: gets no new calls (DRAIN)
  * @notify: wants to hear of calls that nobody waits for any more
  */
 struct symp_replica {
 	struct symp_endpoint *ep;
+	bool paused;
 	bool notify;
 };
 
@@ -40,8 +46,11 @@ struct symp_replicas {
  * @handle: in the bus's table of handles
  * @uid: of the first claimer; the only one that can claim
  * @account: charged for it while somebody lives on the bus
+ * @recovery: SYMPHONY_CLAIM_REQUEUE and _REISSUE; bus->lock
  * @turn: where the search for the least loaded replica begins
  * @replicas: NULL when there are none; changed under the bus's lock
+ * @activator: holds the calls while there is no replica, or NULL; likewise
+ * @activated: it was told, and no replica came yet; under its lock
  *
  * Lives as long as its bus: a handle never changes its meaning, and a name that
  * lost its last replica cannot be taken by somebody else.
@@ -52,8 +61,11 @@ struct symp_service {
 	u32 handle;
 	kuid_t uid;
 	struct symp_account *account;
+	u32 recovery;
 	u32 turn;
 	struct symp_replicas __rcu *replicas;
+	struct symp_endpoint __rcu *activator;
+	bool activated;
 };
 
 /* One endpoint's claim of one service; on the endpoint's list, bus->lock. */
@@ -64,22 +76,30 @@ struct symp_claim {
 
 /**
  * struct symp_pick - where a call goes
- * @ep: the replica, referenced
+ * @service: the service
+ * @ep: the replica or the activator, referenced
+ * @epoch: of @ep, when it was one
  * @notify: as in struct symp_replica
+ * @park: it is the activator
  */
 struct symp_pick {
+	struct symp_service *service;
 	struct symp_endpoint *ep;
+	u32 epoch;
 	bool notify;
+	bool park;
 };
 
 /**
  * struct symp_claim_args - what a CLAIM asks for
  * @name: the service
  * @flags: SYMPHONY_CLAIM_*, checked
+ * @target: TAKEOVER: the replica to replace, 0 for all
  */
 struct symp_claim_args {
 	const char *name;
 	u32 flags;
+	u64 target;
 };
 
 int symp_service_table_init(struct symp_bus *bus);
@@ -90,6 +110,7 @@ int symp_service_claim(struct symp_endpoint *ep,
 		       enum symphony_limit *limit);
 int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
 void symp_service_unclaim_all(struct symp_endpoint *ep);
+int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
 int symp_service_pick(struct symp_bus *bus, u64 handle, struct symp_pick *pick);
 
