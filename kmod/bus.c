@@ -40,6 +40,17 @@ static bool name_is_valid(const char *name, u32 len)
 	return len > 0;
 }
 
+/* Check the terminated @text and copy it into @name, which is zeroed. */
+int symp_name_check(char *name, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len > SYMPHONY_NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(name, text, len);
+	return name_is_valid(name, len) ? 0 : -EINVAL;
+}
+
 /* Read a name into @name, of SYMPHONY_NAME_MAX + 1 bytes, and check it. */
 int symp_name_from_user(char *name, u64 address, u32 len)
 {
@@ -86,9 +97,29 @@ kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred)
 	}
 }
 
+static int reserve_names(struct symp_bus *bus, const struct symp_bus_args *args,
+			 enum symphony_limit *limit)
+{
+	const char *name = args->reserve;
+	int err = 0;
+
+	for (; !err && name < args->reserve + args->reserve_len;
+	     name += SYMPHONY_NAME_MAX + 1)
+		err = symp_service_reserve(bus, name, limit);
+	return err;
+}
+
+/* Nobody has ever seen @bus. */
+static void bus_discard(struct symp_bus *bus)
+{
+	symp_service_table_uncharge(bus);
+	symp_bus_put(bus);
+}
+
 static struct symp_bus *bus_alloc(struct net *net,
 				  const struct symp_bus_args *args,
-				  const struct symp_endpoint *creator)
+				  const struct symp_endpoint *creator,
+				  enum symphony_limit *limit)
 {
 	struct symp_bus *bus;
 	int err;
@@ -105,6 +136,8 @@ static struct symp_bus *bus_alloc(struct net *net,
 	bus->net = get_net(net);
 	bus->user_ns = get_user_ns(current_user_ns());
 	bus->account = symp_account_get(creator->account);
+	bus->creator = creator->id;
+	bus->grants = args->flags & SYMPHONY_JOIN_GRANTS;
 	strscpy(bus->name, args->name);
 	bus->uid = current_euid();
 	bus->gid = current_egid();
@@ -112,6 +145,11 @@ static struct symp_bus *bus_alloc(struct net *net,
 	mutex_init(&bus->lock);
 	xa_init(&bus->endpoints);
 	spin_lock_init(&bus->watch_lock);
+	err = reserve_names(bus, args, limit);
+	if (err) {
+		bus_discard(bus);
+		return ERR_PTR(err);
+	}
 	return bus;
 }
 
@@ -157,7 +195,7 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 
 	/* Not under the lock: every death takes it, and memory can take long. */
 	if (args->flags & SYMPHONY_JOIN_CREATE) {
-		new = bus_alloc(net, args, ep);
+		new = bus_alloc(net, args, ep, limit);
 		if (IS_ERR(new))
 			return new;
 	}
@@ -178,7 +216,7 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 		}
 	}
 	if (new)
-		symp_bus_put(new);
+		bus_discard(new);
 	return bus;
 }
 

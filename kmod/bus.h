@@ -22,11 +22,15 @@ struct user_namespace;
  * @name: the bus
  * @flags: SYMPHONY_JOIN_*, checked
  * @mode: if created: its permission bits
+ * @reserve: if created: names of services, each with a NUL behind it, checked
+ * @reserve_len: bytes of @reserve
  */
 struct symp_bus_args {
 	const char *name;
 	u32 flags;
 	u32 mode;
+	const char *reserve;
+	u32 reserve_len;
 };
 
 /**
@@ -36,6 +40,8 @@ struct symp_bus_args {
  * @name: terminated, the rest zero
  * @user_ns: of its creator, referenced
  * @account: of its creator; charged for the bus while it is listed
+ * @creator: the endpoint that created it: gives grants, and needs none
+ * @grants: a claim needs a grant
  * @uid: of its creator
  * @gid: of its creator
  * @mode: permission bits
@@ -55,6 +61,8 @@ struct symp_bus {
 	char name[SYMPHONY_NAME_MAX + 1];
 	struct user_namespace *user_ns;
 	struct symp_account *account;
+	u64 creator;
+	bool grants;
 	kuid_t uid;
 	kgid_t gid;
 	u32 mode;
@@ -72,6 +80,7 @@ struct symp_bus {
 	spinlock_t watch_lock;
 };
 
+int symp_name_check(char *name, const char *text);
 int symp_name_from_user(char *name, u64 address, u32 len);
 struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,

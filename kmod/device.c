@@ -18,6 +18,7 @@
 #include "call.h"
 #include "device.h"
 #include "endpoint.h"
+#include "grant.h"
 #include "ledger.h"
 #include "limits.h"
 #include "owner.h"
@@ -35,6 +36,9 @@ static_assert(sizeof(struct symphony_recv) == 48);
 static_assert(sizeof(struct symphony_reply) == 80);
 static_assert(sizeof(struct symphony_watch) == 24);
 static_assert(sizeof(struct symphony_release) == 24);
+
+/* Names of services to reserve, in bytes. */
+#define RESERVE_MAX	4096
 
 /* Every structure begins with the size that user space knows of it. */
 static __always_inline int copy_arg(void *arg, size_t size,
@@ -146,7 +150,7 @@ static long do_query(void __user *uarg)
 		.size = sizeof(arg),
 		.abi_version = SYMPHONY_ABI_VERSION,
 		.pool_default = symp_pool_default,
-		.features = SYMPHONY_FEATURE_CALL,
+		.features = SYMPHONY_FEATURE_CALL | SYMPHONY_FEATURE_TENANTS,
 		.pool_max = symp_pool_max,
 		.calls_max = symp_calls_max,
 		.queue_max = symp_queue_max,
@@ -161,8 +165,46 @@ static long do_query(void __user *uarg)
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
 
+/*
+ * The names of services, each with a NUL behind it, as an array of buffers.
+ * NULL when there are none.
+ */
+static char *names_from_user(u64 address, u32 len, u32 *size)
+{
+	char *names, *text __free(kfree) = NULL;
+	u32 nr = 0, i, at;
+	int err;
+
+	*size = 0;
+	if (!len)
+		return address ? ERR_PTR(-EINVAL) : NULL;
+	if (len > RESERVE_MAX)
+		return ERR_PTR(-E2BIG);
+	text = memdup_user(u64_to_user_ptr(address), len);
+	if (IS_ERR(text))
+		return text;
+	for (i = 0; i < len; i++)
+		nr += !text[i];
+	if (text[len - 1])
+		return ERR_PTR(-EINVAL);
+	names = kcalloc(nr, SYMPHONY_NAME_MAX + 1, GFP_KERNEL_ACCOUNT);
+	if (!names)
+		return ERR_PTR(-ENOMEM);
+	*size = nr * (SYMPHONY_NAME_MAX + 1);
+	for (i = 0, at = 0; i < *size; i += SYMPHONY_NAME_MAX + 1) {
+		err = symp_name_check(names + i, text + at);
+		if (err) {
+			kfree(names);
+			return ERR_PTR(err);
+		}
+		at += strlen(text + at) + 1;
+	}
+	return names;
+}
+
 static long do_join(struct file *file, struct symphony_join __user *uarg)
 {
+	char *reserve __free(kfree) = NULL;
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
 	char name[SYMPHONY_NAME_MAX + 1];
 	struct symp_bus_args args;
@@ -175,10 +217,14 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 		return err;
 	if (READ_ONCE(file->private_data))
 		return -EISCONN;
-	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL) ||
-	    arg.reserve || arg.reserve_len || arg.reserved || arg.mode & ~0666)
+	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
+			  SYMPHONY_JOIN_GRANTS) ||
+	    arg.reserved || arg.mode & ~0666)
 		return -EINVAL;
 	if ((arg.flags & SYMPHONY_JOIN_EXCL) && !(arg.flags & SYMPHONY_JOIN_CREATE))
+		return -EINVAL;
+	if ((arg.flags & SYMPHONY_JOIN_GRANTS || arg.reserve_len || arg.reserve) &&
+	    !(arg.flags & SYMPHONY_JOIN_EXCL))
 		return -EINVAL;
 	arg.mode = arg.mode ?: 0600;
 	arg.pool_size = arg.pool_size ?: symp_pool_default;
@@ -193,6 +239,11 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 		.flags = arg.flags,
 		.mode = arg.mode,
 	};
+	reserve = names_from_user(arg.reserve, arg.reserve_len,
+				  &args.reserve_len);
+	if (IS_ERR(reserve))
+		return PTR_ERR(reserve);
+	args.reserve = reserve;
 	ep = symp_endpoint_join(&args, arg.pool_size, &limit);
 	if (IS_ERR(ep)) {
 		if (limit && put_user(limit, &uarg->limit))
@@ -217,11 +268,17 @@ static long do_claim(struct symp_endpoint *ep,
 		.name = name,
 		.flags = arg->flags,
 		.target = arg->endpoint,
+		.granted = arg->flags & SYMPHONY_CLAIM_GRANT,
 	};
 	int err;
 
 	if (!ep->may_claim)
 		return -EACCES;
+	if (args.granted) {
+		err = symp_grant_check(arg->grant, ep->bus, name);
+		if (err)
+			return err;
+	}
 	err = symp_service_claim(ep, &args, &arg->handle, &limit);
 	if (limit && put_user(limit, &uarg->limit))
 		return -EFAULT;
@@ -234,14 +291,16 @@ static bool claim_flags_are_valid(const struct symphony_service *arg)
 
 	if (flags & ~(SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_REISSUE |
 		      SYMPHONY_CLAIM_TAKEOVER | SYMPHONY_CLAIM_ACTIVATOR |
-		      SYMPHONY_CLAIM_NOTIFY))
+		      SYMPHONY_CLAIM_NOTIFY | SYMPHONY_CLAIM_GRANT))
 		return false;
 	if (flags & SYMPHONY_CLAIM_REISSUE && !(flags & SYMPHONY_CLAIM_REQUEUE))
 		return false;
 	if (flags & SYMPHONY_CLAIM_ACTIVATOR &&
-	    flags & ~SYMPHONY_CLAIM_ACTIVATOR)
+	    flags & ~(SYMPHONY_CLAIM_ACTIVATOR | SYMPHONY_CLAIM_GRANT))
 		return false;
-	return !arg->endpoint || flags & SYMPHONY_CLAIM_TAKEOVER;
+	if (arg->endpoint && !(flags & SYMPHONY_CLAIM_TAKEOVER))
+		return false;
+	return !arg->grant || flags & SYMPHONY_CLAIM_GRANT;
 }
 
 static long do_service(struct symp_endpoint *ep, unsigned int cmd,
@@ -254,10 +313,11 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.grant || arg.reserved)
+	if (arg.reserved)
 		return -EINVAL;
 	if (cmd == SYMPHONY_IOC_CLAIM ? !claim_flags_are_valid(&arg) :
-					arg.endpoint)
+					arg.endpoint ||
+					(arg.grant && cmd != SYMPHONY_IOC_GRANT))
 		return -EINVAL;
 	if (cmd == SYMPHONY_IOC_DRAIN) {
 		if (arg.flags & ~SYMPHONY_DRAIN_RESUME)
@@ -271,6 +331,9 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	err = symp_name_from_user(name, arg.name, arg.name_len);
 	if (err)
 		return err;
+	if (cmd == SYMPHONY_IOC_GRANT)
+		return ep->id == ep->bus->creator ?
+			symp_grant_open(ep->bus, name, &uarg->grant) : -EPERM;
 	/* Before there is something to undo. */
 	if (put_user(0, &uarg->handle))
 		return -EFAULT;
@@ -479,7 +542,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	struct symp_endpoint *ep;
 
-	if (cmd < SYMPHONY_IOC_QUERY || cmd > SYMPHONY_IOC_DRAIN ||
+	if (cmd < SYMPHONY_IOC_QUERY || cmd > SYMPHONY_IOC_GRANT ||
 	    (cmd > SYMPHONY_IOC_RELEASE && cmd < SYMPHONY_IOC_DRAIN))
 		return -ENOTTY;
 	if (cmd == SYMPHONY_IOC_QUERY)
@@ -511,6 +574,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case SYMPHONY_IOC_UNCLAIM:
 	case SYMPHONY_IOC_RESOLVE:
 	case SYMPHONY_IOC_DRAIN:
+	case SYMPHONY_IOC_GRANT:
 		return do_service(ep, cmd, uarg);
 	default:
 		return -ENOTTY;

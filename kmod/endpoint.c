@@ -98,6 +98,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 		err = PTR_ERR(ep->owner);
 		goto err_uncharge;
 	}
+	ep->id = atomic64_inc_return(&last_id);
 	ep->bus = symp_bus_join(args, ep, limit);
 	if (IS_ERR(ep->bus)) {
 		err = PTR_ERR(ep->bus);
@@ -108,7 +109,6 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 		err = PTR_ERR(ep->pool);
 		goto err_leave_bus;
 	}
-	ep->id = atomic64_inc_return(&last_id);
 	ep->may_claim = symp_bus_permission(ep->bus, 6);
 	ep->user = symp_bus_user(ep->bus, current_cred());
 	ep->pid = get_pid(task_tgid(current));

@@ -171,6 +171,21 @@ err_uncharge:
 	return ERR_PTR(err);
 }
 
+/* A name that is the creator's from the beginning. @bus is in nobody's reach. */
+int symp_service_reserve(struct symp_bus *bus, const char *name,
+			 enum symphony_limit *limit)
+{
+	struct symp_service *service;
+
+	if (rhashtable_lookup_fast(&bus->names, name, names_params))
+		return -EINVAL;
+	service = service_create(bus, name, bus->uid, bus->account, limit);
+	if (IS_ERR(service))
+		return PTR_ERR(service);
+	service->reserved = true;
+	return 0;
+}
+
 /* The service that @ep may claim, made when it is not there. */
 static struct symp_service *claimable(struct symp_endpoint *ep,
 				      const struct symp_claim_args *args,
@@ -178,8 +193,11 @@ static struct symp_service *claimable(struct symp_endpoint *ep,
 {
 	struct symp_bus *bus = ep->bus;
 	struct symp_service *service;
+	bool trusted = args->granted || ep->id == bus->creator;
 
 	service = rhashtable_lookup_fast(&bus->names, args->name, names_params);
+	if (!trusted && (bus->grants || (service && service->reserved)))
+		return ERR_PTR(-EPERM);
 	if (!service)
 		return args->target ? ERR_PTR(-ESRCH) :
 			service_create(bus, args->name, ep->cred->euid,

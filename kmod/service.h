@@ -46,6 +46,7 @@ struct symp_replicas {
  * @handle: in the bus's table of handles
  * @uid: of the first claimer; the only one that can claim
  * @account: charged for it while somebody lives on the bus
+ * @reserved: can be claimed with a grant only
  * @recovery: SYMPHONY_CLAIM_REQUEUE and _REISSUE; bus->lock
  * @turn: where the search for the least loaded replica begins
  * @replicas: NULL when there are none; changed under the bus's lock
@@ -61,6 +62,7 @@ struct symp_service {
 	u32 handle;
 	kuid_t uid;
 	struct symp_account *account;
+	bool reserved;
 	u32 recovery;
 	u32 turn;
 	struct symp_replicas __rcu *replicas;
@@ -95,16 +97,20 @@ struct symp_pick {
  * @name: the service
  * @flags: SYMPHONY_CLAIM_*, checked
  * @target: TAKEOVER: the replica to replace, 0 for all
+ * @granted: there is a grant for @name
  */
 struct symp_claim_args {
 	const char *name;
 	u32 flags;
 	u64 target;
+	bool granted;
 };
 
 int symp_service_table_init(struct symp_bus *bus);
 void symp_service_table_uncharge(struct symp_bus *bus);
 void symp_service_table_destroy(struct symp_bus *bus);
+int symp_service_reserve(struct symp_bus *bus, const char *name,
+			 enum symphony_limit *limit);
 int symp_service_claim(struct symp_endpoint *ep,
 		       const struct symp_claim_args *args, u64 *handle,
 		       enum symphony_limit *limit);
