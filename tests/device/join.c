@@ -254,6 +254,37 @@ TEST_F(join, bus_goes_with_its_last_endpoint)
 	ep_close(&other);
 }
 
+TEST_F(join, bus_that_ended_is_given_back_whatever_others_keep)
+{
+	struct symphony_query before = dev_limits(), after;
+	struct kid kid;
+	struct ep ep;
+	__u64 handle;
+	int fd;
+
+	ASSERT_EQ(0, ep_join_bus(&ep, "kept", SYMPHONY_JOIN_CREATE, 0, 0));
+	ASSERT_EQ(0, ep_claim(&ep, "svc", &handle));
+	if (!kid_fork(&kid)) {
+		struct ep theirs;
+
+		EXPECT_EQ(0, ep_join_bus(&theirs, "kept", 0, 0, 0));
+		kid_pass(&kid, theirs.fd);
+		pause();
+	}
+	fd = kid_take(&kid);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(128 + SIGKILL, kid_kill(&kid, SIGKILL));
+	ep_close(&ep);
+	/* The file of a dead endpoint, and so the memory of the bus, is there. */
+	after = dev_limits();
+	EXPECT_EQ(before.user_buses.used, after.user_buses.used);
+	EXPECT_EQ(before.user_services.used, after.user_services.used);
+	close(fd);
+	after = dev_limits();
+	EXPECT_EQ(before.user_buses.used, after.user_buses.used);
+	EXPECT_EQ(before.user_services.used, after.user_services.used);
+}
+
 TEST_F(join, racing_creators_meet_on_one_bus)
 {
 	struct kid kids[4];
