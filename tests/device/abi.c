@@ -25,7 +25,7 @@ FIXTURE_VARIANT(abi)
 	unsigned long op;
 	__u32 size;
 	__u32 known_flags;
-	__u32 reserved[6];	/* offsets of __u32 members that must be 0 */
+	__u32 reserved[4];	/* offsets of __u32 members that must be 0 */
 };
 
 #define RESERVED(type, member) offsetof(struct symphony_##type, member)
@@ -35,32 +35,52 @@ FIXTURE_VARIANT_ADD(abi, query) {
 };
 FIXTURE_VARIANT_ADD(abi, join) {
 	.op = SYMPHONY_IOC_JOIN, .size = sizeof(struct symphony_join),
-	.known_flags = SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL,
-	.reserved = { RESERVED(join, reserved) },
+	.known_flags = SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
+		       SYMPHONY_JOIN_GRANTS,
+	/* Names are reserved with EXCL. */
+	.reserved = { RESERVED(join, reserved), RESERVED(join, reserve_len),
+		      RESERVED(join, reserve), RESERVED(join, reserve) + 4 },
 };
+/* What only CLAIM takes: @endpoint with TAKEOVER, @grant with GRANT. */
+#define SERVICE_RESERVED						\
+	{ RESERVED(service, reserved), RESERVED(service, grant),	\
+	  RESERVED(service, endpoint), RESERVED(service, endpoint) + 4 }
 FIXTURE_VARIANT_ADD(abi, claim) {
 	.op = SYMPHONY_IOC_CLAIM, .size = sizeof(struct symphony_service),
-	.reserved = { RESERVED(service, reserved) },
+	.known_flags = SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_REISSUE |
+		       SYMPHONY_CLAIM_TAKEOVER | SYMPHONY_CLAIM_ACTIVATOR |
+		       SYMPHONY_CLAIM_NOTIFY | SYMPHONY_CLAIM_GRANT,
+	.reserved = SERVICE_RESERVED,
 };
 FIXTURE_VARIANT_ADD(abi, unclaim) {
 	.op = SYMPHONY_IOC_UNCLAIM, .size = sizeof(struct symphony_service),
-	.reserved = { RESERVED(service, reserved) },
+	.reserved = SERVICE_RESERVED,
 };
 FIXTURE_VARIANT_ADD(abi, resolve) {
 	.op = SYMPHONY_IOC_RESOLVE, .size = sizeof(struct symphony_service),
-	.reserved = { RESERVED(service, reserved) },
+	.reserved = SERVICE_RESERVED,
+};
+FIXTURE_VARIANT_ADD(abi, drain) {
+	.op = SYMPHONY_IOC_DRAIN, .size = sizeof(struct symphony_service),
+	.known_flags = SYMPHONY_DRAIN_RESUME, .reserved = SERVICE_RESERVED,
+};
+FIXTURE_VARIANT_ADD(abi, grant) {
+	.op = SYMPHONY_IOC_GRANT, .size = sizeof(struct symphony_service),
+	.reserved = { RESERVED(service, reserved), RESERVED(service, endpoint) },
 };
 #define CALL_RESERVED							\
-	{ RESERVED(call, parent), RESERVED(call, parent) + 4,		\
-	  RESERVED(call, parent_slot), RESERVED(call, nr_fds),		\
+	{ RESERVED(call, parent_slot), RESERVED(call, nr_fds),		\
 	  RESERVED(call, fds), RESERVED(call, fds) + 4 }
 FIXTURE_VARIANT_ADD(abi, call) {
 	.op = SYMPHONY_IOC_CALL, .size = sizeof(struct symphony_call),
-	.known_flags = SYMPHONY_CALL_DONTWAIT, .reserved = CALL_RESERVED,
+	.known_flags = SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_IDEMPOTENT,
+	.reserved = CALL_RESERVED,
 };
 FIXTURE_VARIANT_ADD(abi, send) {
 	.op = SYMPHONY_IOC_SEND, .size = sizeof(struct symphony_call),
-	.known_flags = SYMPHONY_CALL_DONTWAIT, .reserved = CALL_RESERVED,
+	.known_flags = SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
+		       SYMPHONY_CALL_IDEMPOTENT,
+	.reserved = CALL_RESERVED,
 };
 FIXTURE_VARIANT_ADD(abi, recv) {
 	.op = SYMPHONY_IOC_RECV, .size = sizeof(struct symphony_recv),
@@ -109,10 +129,12 @@ static void fill(struct _test_data_abi *self, unsigned long op)
 		self->valid = -EALREADY;
 		break;
 	case SYMPHONY_IOC_UNCLAIM:
+	case SYMPHONY_IOC_DRAIN:
 		service->handle = ~0ULL;
 		self->valid = -ENOENT;
 		break;
 	case SYMPHONY_IOC_RESOLVE:
+	case SYMPHONY_IOC_GRANT:
 		service->name = (uintptr_t)"svc";
 		service->name_len = 3;
 		break;

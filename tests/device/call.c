@@ -188,18 +188,29 @@ TEST_F(call, reserved_members_are_refused)
 	struct symphony_call call;
 
 	ASSERT_EQ(0, serve(self));
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 3; i++) {
 		call = ep_request(self->duo.svc, NULL, 0);
 		switch (i) {
-		case 0: call.parent = 1; break;
-		case 1: call.parent_slot = 1; break;
-		case 2: call.nr_fds = 1; break;
-		case 3: call.fds = (uintptr_t)&call; break;
+		case 0: call.parent_slot = 1; break;
+		case 1: call.nr_fds = 1; break;
+		case 2: call.fds = (uintptr_t)&call; break;
 		}
 		EXPECT_EQ(-EINVAL, ep_call(&self->duo.client, &call));
 		EXPECT_EQ(-EINVAL, ep_send(&self->duo.client, &call));
 		EXPECT_EQ(0, call.id);
 	}
+	EXPECT_EQ(0, self->echo.served);
+}
+
+TEST_F(call, unknown_parent_is_esrch)
+{
+	struct symphony_call call = ep_request(self->duo.svc, NULL, 0);
+
+	ASSERT_EQ(0, serve(self));
+	call.parent = 0x123456789;
+	EXPECT_EQ(-ESRCH, ep_call(&self->duo.client, &call));
+	EXPECT_EQ(-ESRCH, ep_send(&self->duo.client, &call));
+	EXPECT_EQ(0, call.id);
 	EXPECT_EQ(0, self->echo.served);
 }
 

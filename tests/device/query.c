@@ -31,6 +31,7 @@ TEST_F(query, limits_make_sense)
 
 	EXPECT_EQ(SYMPHONY_ABI_VERSION, q.abi_version);
 	EXPECT_TRUE(q.features & SYMPHONY_FEATURE_CALL);
+	EXPECT_TRUE(q.features & SYMPHONY_FEATURE_TENANTS);
 	EXPECT_GE(q.pool_default, SYMPHONY_POOL_MIN);
 	EXPECT_EQ(0, q.pool_default % page);
 	EXPECT_LE(q.pool_default, q.pool_max);
@@ -39,9 +40,14 @@ TEST_F(query, limits_make_sense)
 	EXPECT_GT(q.queue_max, 0);
 	EXPECT_GT(q.share_max, 0);
 	EXPECT_LE(q.share_max, 100);
+	EXPECT_GE(q.user_buses.max, 10);
+	EXPECT_GE(q.user_endpoints.max, 10);
+	EXPECT_GE(q.user_pool.max, 10ULL * q.pool_default);
+	EXPECT_GE(q.user_calls.max, 1000);
+	EXPECT_GE(q.user_services.max, 100);
 }
 
-TEST_F(query, is_the_same_after_join)
+TEST_F(query, is_the_same_after_join_but_for_the_use)
 {
 	struct symphony_query before = dev_limits(), after = {
 		.size = sizeof(after)
@@ -50,7 +56,9 @@ TEST_F(query, is_the_same_after_join)
 
 	ASSERT_EQ(0, ep_join(&ep, 0));
 	EXPECT_EQ(0, dev_ioctl(ep.fd, SYMPHONY_IOC_QUERY, &after));
-	before.size = after.size;
+	before.user_buses.used++;
+	before.user_endpoints.used++;
+	before.user_pool.used += ep.size;
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
 	ep_close(&ep);
 }
@@ -81,7 +89,7 @@ TEST_F(query, unknown_operations_are_enotty)
 	char arg[4096] = {};
 	static const unsigned long unknown[] = {
 		_IO(SYMPHONY_IOC_MAGIC, 0x0d), _IO(SYMPHONY_IOC_MAGIC, 0x0e),
-		_IO(SYMPHONY_IOC_MAGIC, 0x0f), _IO(SYMPHONY_IOC_MAGIC, 0xff),
+		_IO(SYMPHONY_IOC_MAGIC, 0x11), _IO(SYMPHONY_IOC_MAGIC, 0xff),
 		_IO(SYMPHONY_IOC_MAGIC + 1, 0x00),
 		_IOW(SYMPHONY_IOC_MAGIC, 0x00, struct symphony_query),
 		0, ~0U, 0x5401 /* TCGETS */,
@@ -129,6 +137,7 @@ TEST_F(query, operations_need_a_join)
 		{ SYMPHONY_IOC_REPLY, &reply }, { SYMPHONY_IOC_CANCEL, &wait },
 		{ SYMPHONY_IOC_WAIT, &wait }, { SYMPHONY_IOC_WATCH, &watch },
 		{ SYMPHONY_IOC_RELEASE, &release },
+		{ SYMPHONY_IOC_DRAIN, &service }, { SYMPHONY_IOC_GRANT, &service },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
