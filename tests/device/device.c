@@ -2,7 +2,9 @@
 /* What the device tests share; see device.h. */
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -618,6 +621,58 @@ int kid_take(struct kid *kid)
 		return -EPROTO;
 	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
 	return fd;
+}
+
+int dev_become(uid_t uid, gid_t gid)
+{
+	/* Past the C library, whose version moves every thread. */
+	if (syscall(SYS_setgroups, 0, NULL) ||
+	    syscall(SYS_setresgid, gid, gid, gid) ||
+	    syscall(SYS_setresuid, uid, uid, uid))
+		return -errno;
+	return 0;
+}
+
+int dev_write(const char *path, const char *format, ...)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	va_list args;
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	va_start(args, format);
+	ret = vdprintf(fd, format, args);
+	va_end(args);
+	ret = ret < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+int kid_unshare(struct kid *kid, int flags)
+{
+	__s64 ret = unshare(flags) ? -errno : 0;
+
+	kid_tell(kid, ret);
+	if (!ret && kid_hear(kid, &ret))
+		ret = -EPIPE;
+	return ret;
+}
+
+int kid_map(struct kid *kid, const char *map)
+{
+	__s64 ret = -EPIPE;
+	char path[64];
+
+	kid_hear(kid, &ret);
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", kid->pid);
+	ret = dev_write(path, "%s", map);
+	snprintf(path, sizeof(path), "/proc/%d/gid_map", kid->pid);
+	ret = ret ?: dev_write(path, "%s", map);
+	kid_tell(kid, ret);
+	return ret;
 }
 
 static void on_usr1(int sig)

@@ -154,6 +154,16 @@ int kid_kill(struct kid *kid, int sig);
 int kid_pass(struct kid *kid, int fd);
 int kid_take(struct kid *kid);
 
+/* Another user, without groups; for this thread, which is to be the only one. */
+int dev_become(uid_t uid, gid_t gid);
+/* Write to a file of /proc or /sys. */
+int dev_write(const char *path, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* In a kid: enter namespaces, among them a user namespace, which kid_map() in
+ * the parent gives @map, for uids and gids. It says what came of it in both. */
+int kid_unshare(struct kid *kid, int flags);
+int kid_map(struct kid *kid, const char *map);
+
 /* For scripts that may end in SIGUSR1: a handler that does nothing. */
 void dev_on_usr1(int sa_flags);
 

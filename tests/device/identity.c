@@ -4,7 +4,6 @@
  * the receiver's namespaces see them, fixed at JOIN.
  */
 #include <fcntl.h>
-#include <grp.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <kselftest_harness.h>
@@ -64,16 +63,6 @@ static void stay(struct kid *kid)
 
 	kid_hear(kid, &value);
 	_exit(0);
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? -1 : write(fd, text, strlen(text));
-
-	if (fd >= 0)
-		close(fd);
-	return len < 0 ? -errno : 0;
 }
 
 TEST_F(identity, is_that_of_the_senders_process)
@@ -269,9 +258,9 @@ static void serve_in_user_ns(struct __test_metadata *_metadata, struct kid *kid,
 		_exit(0);
 	}
 	if (map) {
-		EXPECT_EQ(0, put("/proc/self/setgroups", "deny"));
-		EXPECT_EQ(0, put("/proc/self/uid_map", map));
-		EXPECT_EQ(0, put("/proc/self/gid_map", map));
+		EXPECT_EQ(0, dev_write("/proc/self/setgroups", "deny"));
+		EXPECT_EQ(0, dev_write("/proc/self/uid_map", "%s", map));
+		EXPECT_EQ(0, dev_write("/proc/self/gid_map", "%s", map));
 	}
 	EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
 	EXPECT_EQ(0, ep_claim(&ep, "inner", &svc));
@@ -341,8 +330,8 @@ TEST_F(identity, root_of_a_user_namespace_is_not_root_of_the_bus)
 			kid_tell(&kid, -EACCES);
 			_exit(0);
 		}
-		put("/proc/self/setgroups", "deny");
-		put("/proc/self/uid_map", "0 1001 1");
+		dev_write("/proc/self/setgroups", "deny");
+		dev_write("/proc/self/uid_map", "0 1001 1");
 		kid_tell(&kid, ep_join_bus(&ep, "test-closed", 0, 0, 0));
 		_exit(0);
 	}

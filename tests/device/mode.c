@@ -3,8 +3,6 @@
  * The mode of a bus, as of a file: r joins, resolves and calls, w also claims.
  * A service belongs to the uid that claimed it first.
  */
-#include <grp.h>
-#include <sys/syscall.h>
 #include <kselftest_harness.h>
 
 #include "device.h"
@@ -30,15 +28,6 @@ FIXTURE_TEARDOWN(mode)
 	ep_close(&self->ep);
 }
 
-/* Past the C library, whose version moves every thread. */
-static int become(uid_t uid, gid_t gid)
-{
-	if (setgroups(0, NULL) || syscall(SYS_setresgid, gid, gid, gid) ||
-	    syscall(SYS_setresuid, uid, uid, uid))
-		return -errno;
-	return 0;
-}
-
 /* What @uid gets: the errno of JOIN and, if there is an endpoint, of CLAIM. */
 struct verdict {
 	int join, claim, resolve;
@@ -55,7 +44,7 @@ static struct verdict judge(uid_t uid, gid_t gid, const char *name)
 		struct ep ep;
 		__u64 handle;
 
-		if (become(uid, gid))
+		if (dev_become(uid, gid))
 			_exit(2);
 		mine.join = ep_join_bus(&ep, dev_bus(), SYMPHONY_JOIN_CREATE, 0, 0);
 		if (!mine.join) {
@@ -182,7 +171,7 @@ TEST_F(mode, effective_uid_at_join_counts)
 		__u64 handle;
 
 		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
-		EXPECT_EQ(0, become(ALICE, ALICE));
+		EXPECT_EQ(0, dev_become(ALICE, ALICE));
 		kid_tell(&kid, ep_claim(&ep, "root-svc", &handle));
 		_exit(0);
 	}
