@@ -630,6 +630,9 @@ int dev_become(uid_t uid, gid_t gid)
 	    syscall(SYS_setresgid, gid, gid, gid) ||
 	    syscall(SYS_setresuid, uid, uid, uid))
 		return -errno;
+	/* A kid dies with its parent still, and its files in /proc are its own. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || prctl(PR_SET_DUMPABLE, 1))
+		return -errno;
 	return 0;
 }
 

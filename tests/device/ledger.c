@@ -344,6 +344,8 @@ TEST_F(ledger, holds_for_a_namespaces_users_together)
 		}
 		kid_tell(&ns, 0);
 		kid_hear(&ns, (__s64[1]){});
+		for (size_t i = 0; i < ARRAY_SIZE(kids); i++)
+			kid_kill(&kids[i], SIGKILL);
 		_exit(0);
 	}
 	ret = kid_map(&ns, SUBUIDS);
