@@ -3,6 +3,7 @@
  * The mode of a bus, as of a file: r joins, resolves and calls, w also claims.
  * A service belongs to the uid that claimed it first.
  */
+#include <sys/syscall.h>
 #include <kselftest_harness.h>
 
 #include "device.h"
@@ -132,6 +133,110 @@ TEST_F(mode, failed_claim_leaves_nothing)
 	ASSERT_EQ(0, ep_join(&other, 0));
 	EXPECT_EQ(0, ep_claim(&other, "half", &handle));
 	ep_close(&other);
+}
+
+TEST_F(mode, write_alone_does_nothing)
+{
+	ASSERT_EQ(0, create(&self->ep, 0622));
+	EXPECT_EQ(-EACCES, judge(ALICE, ALICE, "svc").join);
+	EXPECT_EQ(-EACCES, judge(ALICE, 0, "svc").join);
+}
+
+TEST_F(mode, the_first_class_that_matches_counts)
+{
+	struct kid kid;
+	__s64 ret = -1;
+
+	/* As for files: less for the group than for others. */
+	ASSERT_EQ(0, create(&self->ep, 0606));
+	EXPECT_EQ(-EACCES, judge(ALICE, 0, "svc").join);
+	EXPECT_EQ(0, judge(ALICE, ALICE, "svc").claim);
+	ep_close(&self->ep);
+
+	/* And less for the owner, who is in no need of joining twice. */
+	if (!kid_fork(&kid)) {
+		struct ep ep;
+
+		EXPECT_EQ(0, dev_become(ALICE, ALICE));
+		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), SYMPHONY_JOIN_CREATE, 0066, 0));
+		kid_tell(&kid, 0);
+		kid_hear(&kid, &ret);
+		_exit(0);
+	}
+	ASSERT_EQ(0, kid_hear(&kid, &ret));
+	EXPECT_EQ(-EACCES, judge(ALICE, ALICE, "svc").join);
+	EXPECT_EQ(0, judge(BOB, ALICE, "svc").claim);
+	EXPECT_EQ(0, judge(BOB, BOB, "svc").claim);
+	/* Root may, whatever the mode. */
+	EXPECT_EQ(0, judge(0, 0, "roots").claim);
+	kid_tell(&kid, 0);
+	EXPECT_EQ(0, kid_reap(&kid));
+}
+
+TEST_F(mode, supplementary_groups_count)
+{
+	struct kid kid;
+
+	ASSERT_EQ(0, create(&self->ep, 0640));
+	if (!kid_fork(&kid)) {
+		gid_t root = 0;
+		struct ep ep;
+
+		EXPECT_EQ(0, syscall(SYS_setgroups, 1, &root));
+		EXPECT_EQ(0, syscall(SYS_setresgid, BOB, BOB, BOB));
+		EXPECT_EQ(0, syscall(SYS_setresuid, BOB, BOB, BOB));
+		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
+		_exit(0);
+	}
+	EXPECT_EQ(0, kid_reap(&kid));
+}
+
+static int claim_as(struct ep *ep, const char *name, __u32 flags, __u64 target)
+{
+	struct symphony_service service = {
+		.size = sizeof(service), .flags = flags, .name = (uintptr_t)name,
+		.name_len = strlen(name), .endpoint = target,
+	};
+
+	return dev_ioctl(ep->fd, SYMPHONY_IOC_CLAIM, &service);
+}
+
+TEST_F(mode, another_uid_becomes_nothing_of_a_service)
+{
+	static const __u32 ways[] = {
+		0, SYMPHONY_CLAIM_REQUEUE, SYMPHONY_CLAIM_TAKEOVER,
+		SYMPHONY_CLAIM_ACTIVATOR, SYMPHONY_CLAIM_NOTIFY,
+	};
+	struct symphony_call call;
+	struct kid kid;
+
+	ASSERT_EQ(0, create(&self->ep, 0666));
+	if (!kid_fork(&kid)) {
+		__u64 handle = 0;
+		struct ep ep;
+
+		EXPECT_EQ(0, dev_become(ALICE, ALICE));
+		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
+		for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+			EXPECT_EQ(-EPERM, claim_as(&ep, "root-svc", ways[i], 0))
+				TH_LOG("flags %#x", ways[i]);
+		}
+		EXPECT_EQ(-EPERM, claim_as(&ep, "root-svc", SYMPHONY_CLAIM_TAKEOVER,
+					   self->ep.id));
+		/* What it does not serve it neither pauses nor gives up. */
+		EXPECT_EQ(0, ep_resolve(&ep, "root-svc", &handle));
+		EXPECT_EQ(-ENOENT, ep_unclaim(&ep, handle));
+		EXPECT_EQ(-ENOENT, dev_ioctl(ep.fd, SYMPHONY_IOC_DRAIN,
+					     (&(struct symphony_service){
+			.size = sizeof(struct symphony_service), .handle = handle,
+		})));
+		call = ep_request(handle, NULL, 0);
+		EXPECT_EQ(0, ep_outcome(&ep, &call));
+		_exit(0);
+	}
+	EXPECT_EQ(0, ep_reply(&self->ep, ep_next(&self->ep, DEV_LONG), NULL, 0, 0));
+	EXPECT_EQ(0, kid_reap(&kid));
+	EXPECT_EQ(-EAGAIN, ep_recv(&self->ep, (__u32[1]){}, 1, -1));
 }
 
 TEST_F(mode, service_belongs_to_its_first_uid)
