@@ -3,7 +3,6 @@
  * Who sent it is the kernel's word: pid, uid and gid of the sender's owner as
  * the receiver's namespaces see them, fixed at JOIN.
  */
-#include <fcntl.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <kselftest_harness.h>
@@ -324,14 +323,13 @@ TEST_F(identity, root_of_a_user_namespace_is_not_root_of_the_bus)
 	if (!kid_fork(&kid)) {
 		struct ep ep;
 
-		EXPECT_EQ(0, become(ALICE, ALICE, ALICES, ALICES));
-		syscall(SYS_setresuid, ALICE, ALICE, ALICE);
+		EXPECT_EQ(0, dev_become(ALICE, ALICES));
 		if (unshare(CLONE_NEWUSER)) {
 			kid_tell(&kid, -EACCES);
 			_exit(0);
 		}
-		dev_write("/proc/self/setgroups", "deny");
-		dev_write("/proc/self/uid_map", "0 1001 1");
+		EXPECT_EQ(0, dev_write("/proc/self/uid_map", "0 1001 1"));
+		EXPECT_EQ(0, geteuid());
 		kid_tell(&kid, ep_join_bus(&ep, "test-closed", 0, 0, 0));
 		_exit(0);
 	}
@@ -339,6 +337,209 @@ TEST_F(identity, root_of_a_user_namespace_is_not_root_of_the_bus)
 	EXPECT_EQ(-EACCES, ret);
 	EXPECT_EQ(0, kid_reap(&kid));
 	ep_close(&closed);
+}
+
+/* What somebody is to somebody else. */
+struct seen {
+	__u32 pid, uid, gid;
+};
+
+#define ANY_PID	(~0U)
+
+/*
+ * Three processes, each a service "level-N", call each other; @seen is what this
+ * one is to see. What is answered is seen as what calls. The pid of the last.
+ */
+static __u32 meet(struct __test_metadata *_metadata, int level, struct ep *ep,
+		  const struct seen seen[3])
+{
+	const struct symphony_msg *msg;
+	char name[] = "level-0";
+	__u64 handle;
+	__u32 pid = 0;
+
+	name[6] += level;
+	EXPECT_EQ(0, ep_claim(ep, name, &handle));
+	for (int other = 0; other < 3; other++) {
+		struct symphony_call call;
+
+		if (other == level)
+			continue;
+		name[6] = '0' + other;
+		for (int ms = 0; ms < DEV_LONG && ep_resolve(ep, name, &handle); ms++)
+			dev_nap(1);
+		call = ep_request(handle, NULL, 0);
+		call.method = level;
+		call.cookie = other;
+		EXPECT_EQ(0, ep_send(ep, &call));
+	}
+	for (int i = 0; i < 4 && (msg = ep_next(ep, DEV_LONG)); i++) {
+		bool called = msg->type == SYMPHONY_MSG_CALL;
+		__u64 whom = called ? msg->method : msg->cookie;
+
+		if (seen[whom].pid != ANY_PID) {
+			EXPECT_EQ(seen[whom].pid, msg->pid)
+				TH_LOG("%llu at %d", whom, level);
+		}
+		EXPECT_EQ(seen[whom].uid, msg->uid) TH_LOG("%llu at %d", whom, level);
+		EXPECT_EQ(seen[whom].gid, msg->gid) TH_LOG("%llu at %d", whom, level);
+		if (whom == 2)
+			pid = msg->pid;
+		if (called) {
+			EXPECT_EQ(0, ep_reply(ep, msg, NULL, 0, 0));
+		} else {
+			EXPECT_EQ(0, msg->status);
+		}
+	}
+	EXPECT_NE(NULL, msg);
+	return pid;
+}
+
+static void innermost(struct __test_metadata *_metadata, struct kid *kid)
+{
+	static const struct seen seen[] = {
+		{ 0, OVERFLOW, OVERFLOW }, { 0, OVERFLOW, OVERFLOW }, {},
+	};
+	struct ep ep;
+
+	EXPECT_EQ(1, getpid());
+	EXPECT_EQ(0, dev_become(5, 15));
+	EXPECT_EQ(0, unshare(CLONE_NEWUSER));
+	EXPECT_EQ(0, dev_write("/proc/self/setgroups", "deny"));
+	EXPECT_EQ(0, dev_write("/proc/self/uid_map", "42 5 1"));
+	EXPECT_EQ(0, dev_write("/proc/self/gid_map", "43 15 1"));
+	EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
+	meet(_metadata, 2, &ep, seen);
+	stay(kid);
+}
+
+static void in_between(struct __test_metadata *_metadata, struct kid *kid)
+{
+	struct kid inner;
+	struct ep ep;
+	__s64 value;
+
+	EXPECT_EQ(1, getpid());
+	EXPECT_EQ(0, unshare(CLONE_NEWPID));
+	if (!kid_fork(&inner))
+		innermost(_metadata, &inner);
+	EXPECT_EQ(0, dev_become(7, 17));
+	EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
+	meet(_metadata, 1, &ep, (struct seen[3]){
+		{ 0, OVERFLOW, OVERFLOW }, {}, { inner.pid, 5, 15 } });
+	kid_hear(kid, &value);
+	kid_tell(&inner, value);
+	_exit(kid_reap(&inner));
+}
+
+/* Is @pid here one that has the number 1 two namespaces further in? */
+static bool is_inner_init(__u32 pid)
+{
+	char path[64], line[128];
+	int at, here, between, init;
+	bool is = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		at = sscanf(line, "NSpid: %d %d %d", &here, &between, &init);
+		is |= at == 3 && here == pid && between > 1 && init == 1;
+	}
+	if (file)
+		fclose(file);
+	return is;
+}
+
+TEST_F(identity, in_nested_namespaces_is_what_each_can_see)
+{
+	struct kid outer;
+	__s64 pid;
+	int ret;
+
+	if (!kid_fork(&outer)) {
+		struct kid between;
+
+		if (kid_unshare(&outer, CLONE_NEWUSER | CLONE_NEWPID))
+			_exit(1);
+		if (!kid_fork(&between))
+			in_between(_metadata, &between);
+		kid_tell(&outer, between.pid);
+		kid_hear(&outer, &pid);
+		kid_tell(&between, 0);
+		_exit(kid_reap(&between));
+	}
+	ret = kid_map(&outer, "0 100000 1000");
+	if (ret)
+		SKIP(return, "no user or pid namespaces (%d)", ret);
+	ASSERT_EQ(0, kid_hear(&outer, &pid));
+	pid = meet(_metadata, 0, &self->server, (struct seen[3]){
+		{}, { pid, 100007, 100017 }, { ANY_PID, 100005, 100015 } });
+	EXPECT_TRUE(is_inner_init(pid)) TH_LOG("pid %lld", pid);
+	kid_tell(&outer, 0);
+	EXPECT_EQ(0, kid_reap(&outer));
+}
+
+TEST_F(identity, of_a_notice_is_that_of_whom_it_is_about)
+{
+	const struct symphony_msg *msg;
+	struct kid kid;
+	__s64 id;
+
+	/* Of an endpoint that is gone, in a namespace that is, too. */
+	if (!kid_fork(&kid)) {
+		struct kid inner;
+		struct ep ep;
+
+		if (unshare(CLONE_NEWPID))
+			_exit(1);
+		if (!kid_fork(&inner)) {
+			EXPECT_EQ(0, dev_become(ALICE, ALICES));
+			EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
+			kid_tell(&inner, ep.id);
+			stay(&inner);
+		}
+		kid_hear(&inner, &id);
+		kid_tell(&kid, id);
+		kid_tell(&kid, inner.pid);
+		kid_hear(&kid, &id);
+		kid_tell(&inner, 0);
+		_exit(kid_reap(&inner));
+	}
+	if (kid_hear(&kid, &id))
+		SKIP(return, "no pid namespaces");
+	ASSERT_EQ(0, ep_watch(&self->server, id, 1, 0));
+	ASSERT_EQ(0, kid_hear(&kid, &id));
+	kid_tell(&kid, 0);
+	EXPECT_EQ(0, kid_reap(&kid));
+	msg = ep_next(&self->server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(SYMPHONY_MSG_GONE, msg->type);
+	EXPECT_EQ(id, msg->pid);
+	EXPECT_EQ(ALICE, msg->uid);
+	EXPECT_EQ(ALICES, msg->gid);
+
+	/* Of one that took over. */
+	if (!kid_fork(&kid)) {
+		struct symphony_service service = {
+			.size = sizeof(service), .flags = SYMPHONY_CLAIM_TAKEOVER,
+			.name = (uintptr_t)"outer", .name_len = 5,
+		};
+		struct ep ep;
+
+		EXPECT_EQ(0, become(-1, -1, ALICES, ALICES));
+		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, 0));
+		EXPECT_EQ(0, dev_ioctl(ep.fd, SYMPHONY_IOC_CLAIM, &service));
+		stay(&kid);
+	}
+	msg = ep_next(&self->server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(SYMPHONY_MSG_TAKEOVER, msg->type);
+	EXPECT_EQ(kid.pid, msg->pid);
+	EXPECT_EQ(0, msg->uid);
+	EXPECT_EQ(ALICES, msg->gid);
+	kid_tell(&kid, 0);
+	EXPECT_EQ(0, kid_reap(&kid));
 }
 
 TEST_HARNESS_MAIN
