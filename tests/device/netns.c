@@ -75,6 +75,78 @@ TEST_F(netns, has_its_own_of_the_same_name)
 	EXPECT_EQ(-EAGAIN, ep_recv(&self->ep, (__u32[1]){}, 1, -1));
 }
 
+/* Nothing that belongs to the other side's call works on this side. */
+static void try_all(struct __test_metadata *_metadata, struct ep *ep, __u64 id,
+		    __u32 slot, __u64 endpoint, __u64 svc)
+{
+	struct symphony_call call = ep_request(svc, NULL, 0);
+
+	EXPECT_EQ(-ESRCH, ep_reply_at(ep, id, slot, NULL, 0, 0));
+	EXPECT_EQ(-ESRCH, ep_cancel(ep, id, slot));
+	call.id = id;
+	call.slot = slot;
+	EXPECT_EQ(-ESRCH, ep_wait(ep, &call, SYMPHONY_WAIT_DONTWAIT));
+	call.id = 0;
+	call.slot = 0;
+	call.parent = id;
+	call.parent_slot = slot;
+	EXPECT_EQ(-ESRCH, ep_send(ep, &call));
+	EXPECT_EQ(-ESRCH, ep_watch(ep, endpoint, 0, 0));
+	EXPECT_EQ(-ESRCH, ep_watch(ep, endpoint, 0, SYMPHONY_WATCH_REMOVE));
+}
+
+TEST_F(netns, what_is_the_others_is_out_of_reach)
+{
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	__s64 id, slot, endpoint;
+	struct kid kid;
+
+	/* In both, a service that holds a call of its own. */
+	call = ep_request(self->svc, NULL, 0);
+	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	msg = ep_next(&self->ep, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	if (!kid_fork(&kid)) {
+		struct symphony_call own;
+		__u64 svc = 0;
+		struct ep ep;
+
+		EXPECT_EQ(0, unshare(CLONE_NEWNET));
+		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), SYMPHONY_JOIN_CREATE, 0666, 0));
+		EXPECT_EQ(0, ep_claim(&ep, "svc", &svc));
+		own = ep_request(svc, NULL, 0);
+		EXPECT_EQ(0, ep_send(&ep, &own));
+		msg = ep_next(&ep, DEV_LONG);
+		kid_tell(&kid, own.id);
+		kid_tell(&kid, own.slot);
+		kid_tell(&kid, ep_offset(&ep, msg));
+		kid_tell(&kid, ep.id);
+		try_all(_metadata, &ep, call.id, call.slot, self->ep.id, svc);
+		try_all(_metadata, &ep, call.id, own.slot, self->ep.id, svc);
+		try_all(_metadata, &ep, call.id, ep_offset(&ep, msg), self->ep.id, svc);
+		kid_hear(&kid, (__s64[1]){});
+		/* And one's own is not hurt. */
+		EXPECT_EQ(0, ep_reply(&ep, msg, NULL, 0, 0));
+		EXPECT_NE(NULL, msg = ep_next(&ep, -1));
+		EXPECT_EQ(own.id, msg->id);
+		EXPECT_EQ(-EAGAIN, ep_recv(&ep, (__u32[1]){}, 1, -1));
+		_exit(0);
+	}
+	ASSERT_EQ(0, kid_hear(&kid, &id));
+	ASSERT_EQ(0, kid_hear(&kid, &slot));
+	try_all(_metadata, &self->ep, id, slot, 0, self->svc);
+	try_all(_metadata, &self->ep, id, call.slot, 0, self->svc);
+	try_all(_metadata, &self->ep, id, ep_offset(&self->ep, msg), 0, self->svc);
+	ASSERT_EQ(0, kid_hear(&kid, &slot));
+	ASSERT_EQ(0, kid_hear(&kid, &endpoint));
+	try_all(_metadata, &self->ep, id, slot, endpoint, self->svc);
+	kid_tell(&kid, 0);
+	EXPECT_EQ(0, kid_reap(&kid));
+	EXPECT_EQ(-EAGAIN, ep_recv(&self->ep, (__u32[1]){}, 1, -1));
+	EXPECT_EQ(0, ep_reply(&self->ep, msg, NULL, 0, 0));
+}
+
 TEST_F(netns, of_join_counts_not_of_open)
 {
 	struct kid kid;
