@@ -172,6 +172,15 @@ int ep_join(struct ep *ep, __u32 pool_size)
 	return ep_join_bus(ep, bus_name, SYMPHONY_JOIN_CREATE, 0, pool_size);
 }
 
+int ep_join_as(struct ep *ep, uid_t uid, __u32 pool_size)
+{
+	int ret = syscall(SYS_setresuid, -1, uid, -1) ? -errno : ep_join(ep, pool_size);
+
+	if (syscall(SYS_setresuid, -1, 0, -1))
+		abort();
+	return ret;
+}
+
 void ep_close(struct ep *ep)
 {
 	if (ep->pool)

@@ -59,6 +59,8 @@ unsigned char *dev_cliff(void);
 int ep_join_bus(struct ep *ep, const char *bus, __u32 flags, __u32 mode,
 		__u32 pool_size);
 int ep_join(struct ep *ep, __u32 pool_size);
+/* As another user, on a bus that lets it; root, in one thread, is root again. */
+int ep_join_as(struct ep *ep, uid_t uid, __u32 pool_size);
 void ep_close(struct ep *ep);
 int ep_claim(struct ep *ep, const char *name, __u64 *handle);
 int ep_unclaim(struct ep *ep, __u64 handle);
