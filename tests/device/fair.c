@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Round robin: a flood delays its own sender, nobody else. */
-#include <sys/syscall.h>
+/*
+ * Round robin: a flood delays its own sender, nobody else. Senders have their
+ * turns within those of their user, and a user who had nothing queued comes first.
+ */
 #include <kselftest_harness.h>
 
 #include "device.h"
@@ -41,13 +43,18 @@ FIXTURE_TEARDOWN(fair)
 		ep_close(&self->polite[i]);
 }
 
-static int send_from(struct _test_data_fair *self, struct ep *ep, __u64 method)
+static int send_to(__u64 svc, struct ep *ep, __u64 method)
 {
-	struct symphony_call call = ep_request(self->duo.svc, NULL, 0);
+	struct symphony_call call = ep_request(svc, NULL, 0);
 
 	call.method = method;
 	call.reply_max = 1;
 	return ep_send(ep, &call);
+}
+
+static int send_from(struct _test_data_fair *self, struct ep *ep, __u64 method)
+{
+	return send_to(self->duo.svc, ep, method);
 }
 
 /* How many messages come before the first from @sender, received singly. */
@@ -166,6 +173,123 @@ TEST_F(fair, a_call_is_answered_during_a_flood)
 		EXPECT_EQ(0, ep_outcome(&self->polite[0], &again));
 	}
 	echo_stop(&echo);
+}
+
+#define ALICE	1001
+#define BOB	1002
+#define CAROL	1003
+
+FIXTURE(users)
+{
+	struct ep server;
+	struct ep alice[2], bob;
+	struct ep others[6];	/* each of another user */
+	__u64 svc;
+};
+
+FIXTURE_SETUP(users)
+{
+	dev_begin();
+	if (geteuid())
+		SKIP(return, "needs root");
+	ASSERT_EQ(0, ep_join_bus(&self->server, dev_bus(), SYMPHONY_JOIN_CREATE, 0666, 0));
+	ASSERT_EQ(0, ep_claim(&self->server, "svc", &self->svc));
+	ASSERT_EQ(0, ep_join_as(&self->alice[0], ALICE, 0));
+	ASSERT_EQ(0, ep_join_as(&self->alice[1], ALICE, 0));
+	ASSERT_EQ(0, ep_join_as(&self->bob, BOB, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(self->others); i++) {
+		ASSERT_EQ(0, ep_join_as(&self->others[i], CAROL + i, 0));
+	}
+}
+
+FIXTURE_TEARDOWN(users)
+{
+}
+
+static int backlog(struct _test_data_users *self, struct ep *ep)
+{
+	int err = 0;
+
+	for (int i = 0; i < FLOOD && !err; i++)
+		err = send_to(self->svc, ep, i);
+	return err;
+}
+
+static __u64 next_sender(struct _test_data_users *self)
+{
+	const struct symphony_msg *msg = ep_next(&self->server, -1);
+
+	return msg ? msg->sender : 0;
+}
+
+TEST_F(users, who_had_nothing_queued_come_first)
+{
+	ASSERT_EQ(0, backlog(self, &self->alice[0]));
+	ASSERT_EQ(0, backlog(self, &self->alice[1]));
+	EXPECT_NE(0, next_sender(self));
+	EXPECT_NE(0, next_sender(self));
+	for (int i = 0; i < 5; i++) {
+		ASSERT_EQ(0, send_to(self->svc, &self->bob, i));
+		EXPECT_EQ(self->bob.id, next_sender(self));
+		EXPECT_NE(self->bob.id, next_sender(self));
+	}
+}
+
+TEST_F(users, who_have_a_backlog_are_served_every_second_time)
+{
+	__u64 alice = self->alice[0].id;
+
+	ASSERT_EQ(0, backlog(self, &self->alice[0]));
+	EXPECT_EQ(alice, next_sender(self));
+	EXPECT_EQ(alice, next_sender(self));
+	/* However many come who had nothing queued, and come again. */
+	for (size_t i = 0; i < ARRAY_SIZE(self->others); i++) {
+		ASSERT_EQ(0, send_to(self->svc, &self->others[i], i));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(self->others); i++) {
+		EXPECT_EQ(self->others[i].id, next_sender(self));
+		EXPECT_EQ(alice, next_sender(self));
+		ASSERT_EQ(0, send_to(self->svc, &self->others[i], i));
+	}
+}
+
+TEST_F(users, have_equal_turns_with_any_number_of_endpoints)
+{
+	int alices[2] = {}, bobs = 0;
+	__u64 sender;
+
+	ASSERT_EQ(0, backlog(self, &self->alice[0]));
+	ASSERT_EQ(0, backlog(self, &self->alice[1]));
+	ASSERT_EQ(0, backlog(self, &self->bob));
+	/* Until none of them is new any more. */
+	for (int i = 0; i < 4; i++) {
+		EXPECT_NE(0, next_sender(self));
+	}
+	for (int i = 0; i < 40; i++) {
+		sender = next_sender(self);
+		alices[0] += sender == self->alice[0].id;
+		alices[1] += sender == self->alice[1].id;
+		bobs += sender == self->bob.id;
+	}
+	EXPECT_EQ(20, bobs);
+	EXPECT_EQ(10, alices[0]);
+	EXPECT_EQ(10, alices[1]);
+}
+
+TEST_F(users, take_turns_within_a_batch_too)
+{
+	__u32 offsets[4];
+
+	ASSERT_EQ(0, backlog(self, &self->alice[0]));
+	EXPECT_NE(0, next_sender(self));
+	EXPECT_NE(0, next_sender(self));
+	ASSERT_EQ(0, send_to(self->svc, &self->others[0], 0));
+	ASSERT_EQ(0, send_to(self->svc, &self->others[1], 1));
+	ASSERT_EQ(4, ep_recv(&self->server, offsets, 4, -1));
+	EXPECT_EQ(self->others[0].id, ep_msg(&self->server, offsets[0])->sender);
+	EXPECT_EQ(self->alice[0].id, ep_msg(&self->server, offsets[1])->sender);
+	EXPECT_EQ(self->others[1].id, ep_msg(&self->server, offsets[2])->sender);
+	EXPECT_EQ(self->alice[0].id, ep_msg(&self->server, offsets[3])->sender);
 }
 
 TEST_HARNESS_MAIN

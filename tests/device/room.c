@@ -321,4 +321,156 @@ TEST_F(room, withdrawn_requests_give_theirs_back)
 	EXPECT_EQ(-EAGAIN, ep_send(&self->duo.client, &call));
 }
 
+/* CALLs of several senders that wait for room, and a flood that holds it. */
+FIXTURE(crowd)
+{
+	struct duo duo;		/* its client is the flood */
+	struct ep eps[12];
+	struct caller callers[12];
+	unsigned char body[SYMPHONY_POOL_MIN / 2];
+	int held;
+	const struct symphony_msg *msgs[512];
+};
+
+FIXTURE_SETUP(crowd)
+{
+	int why;
+
+	dev_begin();
+	ASSERT_EQ(0, duo_join(&self->duo, MIB, SYMPHONY_POOL_MIN));
+	for (size_t i = 0; i < ARRAY_SIZE(self->eps); i++) {
+		ASSERT_EQ(0, ep_join(&self->eps[i], 0));
+	}
+	self->held = duo_flood(&self->duo, BODY, 1, &why);
+	ASSERT_GE(self->held, 5);
+	for (int i = 0; i < self->held; i++) {
+		self->msgs[i] = ep_next(&self->duo.server, -1);
+		ASSERT_NE(NULL, self->msgs[i]);
+	}
+}
+
+FIXTURE_TEARDOWN(crowd)
+{
+	duo_close(&self->duo);
+	for (size_t i = 0; i < ARRAY_SIZE(self->eps); i++)
+		ep_close(&self->eps[i]);
+}
+
+/* The CALL of endpoint @i, which waits. */
+static int wait_for(struct _test_data_crowd *self, int i, __u32 len)
+{
+	struct symphony_call call = ep_request(self->duo.svc, self->body, len);
+
+	call.method = i;
+	return caller_start(&self->callers[i], &self->eps[i], call);
+}
+
+/* SEND what endpoint @i may, received right away: why no more. */
+static int fill_share(struct _test_data_crowd *self, int i)
+{
+	struct symphony_call call;
+	int err;
+
+	do {
+		call = ep_request(self->duo.svc, self->body, BODY);
+		call.reply_max = 1;
+		err = ep_send(&self->eps[i], &call);
+	} while (!err && ep_next(&self->duo.server, -1));
+	return err;
+}
+
+static int flood_served(struct _test_data_crowd *self)
+{
+	return ep_reply(&self->duo.server, self->msgs[--self->held], NULL, 0,
+			SYMPHONY_REPLY_RELEASE);
+}
+
+TEST_F(crowd, whose_request_fits_does_not_wait_for_another_senders)
+{
+	const struct symphony_msg *msg;
+
+	/* With the flood there, nobody else can have a third of the pool. */
+	ASSERT_EQ(0, wait_for(self, 0, SYMPHONY_POOL_MIN / 3));
+	EXPECT_EQ(NULL, ep_next(&self->duo.server, DEV_BEAT));
+	ASSERT_EQ(0, wait_for(self, 1, 1));
+	msg = ep_next(&self->duo.server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(1, msg->method);
+	EXPECT_EQ(0, ep_reply(&self->duo.server, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
+	EXPECT_EQ(0, caller_join(&self->callers[1], DEV_LONG));
+	EXPECT_FALSE(self->callers[0].done);
+}
+
+TEST_F(crowd, one_that_fits_is_found_behind_many_that_do_not)
+{
+	const struct symphony_msg *msg = NULL;
+
+	for (int i = 0; i < 11; i++) {
+		ASSERT_EQ(0, wait_for(self, i, SYMPHONY_POOL_MIN / 3));
+	}
+	dev_nap(DEV_BEAT);
+	/* The last has its share already, so that it waits too. */
+	ASSERT_EQ(-EAGAIN, fill_share(self, 11));
+	ASSERT_EQ(0, wait_for(self, 11, BODY));
+	EXPECT_EQ(NULL, ep_next(&self->duo.server, DEV_BEAT));
+	/* Some are looked at each time something is freed. */
+	while (self->held && !msg) {
+		EXPECT_EQ(0, flood_served(self));
+		msg = ep_next(&self->duo.server, self->held ? DEV_BEAT : DEV_LONG);
+	}
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(11, msg->method);
+}
+
+TEST_F(crowd, all_have_their_turn)
+{
+	struct echo echo;
+
+	for (size_t i = 0; i < ARRAY_SIZE(self->eps); i++) {
+		ASSERT_EQ(0, wait_for(self, i, SYMPHONY_POOL_MIN / (2 + i % 3) - 128));
+	}
+	dev_nap(DEV_BEAT);
+	while (self->held) {
+		EXPECT_EQ(0, flood_served(self));
+	}
+	ASSERT_EQ(0, echo_start(&echo, &self->duo.server));
+	for (size_t i = 0; i < ARRAY_SIZE(self->eps); i++) {
+		EXPECT_EQ(0, caller_join(&self->callers[i], DEV_LONG));
+		EXPECT_EQ(0, self->callers[i].ret ?: self->callers[i].call.status);
+	}
+	echo_stop(&echo);
+}
+
+TEST_F(crowd, room_goes_to_its_senders_in_turn)
+{
+	const struct symphony_msg *msg;
+	struct caller more[6];
+	int granted[2] = {};
+
+	/* Two who have their share as well, and three threads each that wait. */
+	ASSERT_EQ(-EAGAIN, fill_share(self, 0));
+	ASSERT_EQ(-EAGAIN, fill_share(self, 1));
+	for (int i = 0; i < 6; i++) {
+		struct symphony_call call = ep_request(self->duo.svc, self->body, BODY);
+
+		call.method = i / 3;
+		ASSERT_EQ(0, caller_start(&more[i], &self->eps[i / 3], call));
+	}
+	dev_nap(DEV_BEAT);
+	while (self->held) {
+		EXPECT_EQ(0, flood_served(self));
+	}
+	for (int i = 0; i < 3; i++) {
+		msg = ep_next(&self->duo.server, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		granted[msg->method]++;
+	}
+	EXPECT_GE(granted[0], 1);
+	EXPECT_GE(granted[1], 1);
+	ep_close(&self->duo.server);
+	for (int i = 0; i < 6; i++) {
+		EXPECT_EQ(0, caller_join(&more[i], DEV_LONG));
+	}
+}
+
 TEST_HARNESS_MAIN
