@@ -13,7 +13,7 @@ CODE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.S)
 def structures_of_the_header():
     structures = {}
     for name, body in re.findall(r"struct (symphony_\w+) \{(.*?)\n\};", CODE, re.S):
-        members = re.findall(r"(__\w+) (\w+)((?:\[\d+\])?);", body)
+        members = re.findall(r"((?:__|struct )\w+) (\w+)((?:\[\d+\])?);", body)
         structures[name] = [(member, kind + array) for kind, member, array in members]
     return structures
 
@@ -33,16 +33,21 @@ def constants(text):
 
 def test_the_structures():
     assert structures_of_the_page() == structures_of_the_header()
-    assert len(structures_of_the_page()) == 10
+    assert len(structures_of_the_page()) == 11
 
 
 def test_the_operations():
     defined = dict(re.findall(r"#define (SYMPHONY_IOC_\w+)\s+_IO\(SYMPHONY_IOC_MAGIC, (0x\w+)\)", CODE))
     listed = re.findall(r"^\| `(SYMPHONY_IOC_\w+)` \| (0x\w+) \| `struct (\w+)` \|", DOC, re.M)
     assert {name: number for name, number, _ in listed} == defined
-    assert {structure for _, _, structure in listed} | {"symphony_msg"} == \
-        set(structures_of_the_header())
+    parts = {"symphony_msg", "symphony_use"}
+    assert {structure for _, _, structure in listed} | parts == set(structures_of_the_header())
 
 
 def test_the_constants():
     assert constants(DOC) - {"SYMPHONY_IOC_X"} == constants(CODE)
+
+
+def test_the_limits():
+    defined = dict(re.findall(r"(SYMPHONY_LIMIT_\w+)\s*= (\d+)", CODE))
+    assert dict(re.findall(r"^\| `(SYMPHONY_LIMIT_\w+)` \| (\d+) \|", DOC, re.M)) == defined
