@@ -2,7 +2,6 @@
 /* A connection: open, map, count references, close. */
 #include "bus.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -17,26 +16,6 @@
 
 #define DEVICE "/dev/symphony"
 #define QUEUE_DEFAULT 65536
-
-static int open_device(const char *device, struct sbus_error *error)
-{
-	int fd = open(device, O_RDWR | O_CLOEXEC);
-
-	if (fd >= 0)
-		return fd;
-	switch (errno) {
-	case ENOENT:
-	case ENODEV:
-	case ENXIO:
-		return sbus_error_set(error, -ENODEV, "%s is not there: modprobe symphony", device);
-	case EACCES:
-	case EPERM:
-		return sbus_error_set(error, -EACCES, "%s may not be opened: check its permissions (0666 is meant)",
-				      device);
-	default:
-		return sbus_error_set(error, -errno, "%s: %s", device, error_text(-errno));
-	}
-}
 
 static int query(int fd, struct symphony_query *query)
 {
@@ -59,59 +38,6 @@ static int query_checked(int fd, const char *device, struct symphony_query *info
 		return sbus_error_set(error, -EPROTONOSUPPORT, "the symphony module speaks version %u of its interface, this library version %u: install the two that belong together",
 				      info->abi_version, SYMPHONY_ABI_VERSION);
 	return 0;
-}
-
-bool bus_name_valid(const char *name)
-{
-	size_t len;
-
-	if (*name < 'a' || *name > 'z')
-		return false;
-	len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-");
-	return len <= SBUS_NAME_MAX && !name[len];
-}
-
-static int join_failed(const char *name, const struct symphony_join *join, int r,
-		       struct sbus_error *error)
-{
-	switch (-r) {
-	case ENOENT:
-		return sbus_error_set(error, r, "there is no bus \"%s\": open it with SBUS_OPEN_CREATE, or start who creates it",
-				      name);
-	case EEXIST:
-		return sbus_error_set(error, r, "there is a bus \"%s\" already", name);
-	case EACCES:
-		return sbus_error_set(error, r, "bus \"%s\" may not be joined: it belongs to another user, and its mode does not let you in",
-				      name);
-	case EDQUOT:
-		return sbus_error_set(error, r, "bus \"%s\" was not joined: you have too many endpoints or buses",
-				      name);
-	case EINVAL:
-		return sbus_error_set(error, r, "bus \"%s\" was not joined: a pool of %u bytes, mode 0%o or the flags are not possible",
-				      name, join->pool_size, join->mode);
-	default:
-		return sbus_error_set(error, r, "bus \"%s\" was not joined: %s", name,
-				      error_text(r));
-	}
-}
-
-int bus_join(const char *device, const char *name, struct symphony_join *join,
-	     struct sbus_error *error)
-{
-	int fd, r;
-
-	fd = open_device(device, error);
-	if (fd < 0)
-		return fd;
-	join->size = sizeof(*join);
-	join->name = (uintptr_t)name;
-	join->name_len = strlen(name);
-	if (ioctl(fd, SYMPHONY_IOC_JOIN, join)) {
-		r = join_failed(name, join, -errno, error);
-		close(fd);
-		return r;
-	}
-	return fd;
 }
 
 static void bus_free(struct sbus *bus)
@@ -177,7 +103,9 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	if (!params)
 		params = &defaults;
 	if (params->size < sizeof(*params) ||
-	    (params->flags & ~(SBUS_OPEN_CREATE | SBUS_OPEN_EXCL)))
+	    (params->flags & ~(SBUS_OPEN_CREATE | SBUS_OPEN_EXCL | SBUS_OPEN_GRANTS)) ||
+	    ((params->flags & (SBUS_OPEN_EXCL | SBUS_OPEN_GRANTS) || params->reserve) &&
+	     !(params->flags & SBUS_OPEN_CREATE)))
 		return sbus_error_set(error, -EINVAL, "sbus_open: size or flags of the parameters are not possible");
 	name = params->bus;
 	if (!name)
@@ -192,11 +120,10 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	bus = bus_new(name, device, params->queue_max ? params->queue_max : QUEUE_DEFAULT);
 	if (!bus)
 		return sbus_error_set(error, -ENOMEM, "out of memory");
-	join.flags = (params->flags & SBUS_OPEN_CREATE ? SYMPHONY_JOIN_CREATE : 0) |
-		     (params->flags & SBUS_OPEN_EXCL ? SYMPHONY_JOIN_EXCL : 0);
-	join.mode = params->mode;
 	join.pool_size = params->pool_size;
-	r = bus_join(device, name, &join, error);
+	r = params->flags & SBUS_OPEN_CREATE ?
+		    bus_create(device, name, params, &join, error) :
+		    bus_join(device, name, &join, error);
 	if (r < 0)
 		goto err_free;
 	bus->fd = r;
@@ -212,6 +139,7 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	bus->pool = pool;
 	bus->pool_size = join.pool_size;
 	bus->endpoint = join.endpoint;
+	bus->creator = join.flags & SYMPHONY_JOIN_CREATE;
 	*ret = bus;
 	return 0;
 
@@ -254,9 +182,19 @@ SBUS_API uint64_t sbus_endpoint(const struct sbus *bus)
 	return bus->endpoint;
 }
 
+SBUS_API bool sbus_is_creator(const struct sbus *bus)
+{
+	return bus->creator;
+}
+
 SBUS_API const char *sbus_name(const struct sbus *bus)
 {
 	return bus->name;
+}
+
+static struct sbus_use use(struct symphony_use use)
+{
+	return (struct sbus_use){ .used = use.used, .max = use.max };
 }
 
 SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_error *error)
@@ -269,7 +207,7 @@ SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_er
 	if (bus) {
 		r = query_checked(bus->fd, bus->device, &answer, error);
 	} else {
-		fd = open_device(DEVICE, error);
+		fd = bus_open_device(DEVICE, error);
 		if (fd < 0)
 			return fd;
 		r = query_checked(fd, DEVICE, &answer, error);
@@ -284,6 +222,11 @@ SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_er
 	info->calls_max = answer.calls_max;
 	info->queue_max = answer.queue_max;
 	info->share_max = answer.share_max;
+	info->user_buses = use(answer.user_buses);
+	info->user_endpoints = use(answer.user_endpoints);
+	info->user_pool = use(answer.user_pool);
+	info->user_calls = use(answer.user_calls);
+	info->user_services = use(answer.user_services);
 	return 0;
 }
 

@@ -45,6 +45,7 @@ struct sbus {
 	uint32_t pool_size;
 	uint32_t queue_max;
 	uint64_t endpoint;
+	bool creator;
 	char name[SBUS_NAME_MAX + 1];
 	char *device;
 
@@ -103,7 +104,15 @@ static inline const struct symphony_msg *bus_message(const struct sbus *bus, uin
 
 /* Is it [a-z][a-z0-9_.-]{0,62}? */
 bool bus_name_valid(const char *name);
-/* Opens the device and joins the bus of that name; fills @join. */
+/* Opens the device: the file, or -errno. */
+int bus_open_device(const char *device, struct sbus_error *error);
+/*
+ * Opens it and joins the bus of that name, or creates that as @params say; fills
+ * @join, whose flags then tell which it was.
+ */
+int bus_create(const char *device, const char *name, const struct sbus_params *params,
+	       struct symphony_join *join, struct sbus_error *error);
+/* The same, joins only. */
 int bus_join(const char *device, const char *name, struct symphony_join *join,
 	     struct sbus_error *error);
 

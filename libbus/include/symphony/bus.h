@@ -33,6 +33,7 @@
 #ifndef SYMPHONY_BUS_H
 #define SYMPHONY_BUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -150,6 +151,7 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
 /* sbus_params.flags */
 #define SBUS_OPEN_CREATE	(1U << 0)	/* create the bus when it is not there */
 #define SBUS_OPEN_EXCL		(1U << 1)	/* with CREATE: -EEXIST when it is */
+#define SBUS_OPEN_GRANTS	(1U << 2)	/* with CREATE: claiming on it needs a grant */
 
 /**
  * struct sbus_params - how to open a connection
@@ -162,6 +164,11 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  * @pool_size: bytes of receive pool, 0: the module's default
  * @queue_max: asynchronous calls that may wait here for room at the receiver,
  *	0: 65536
+ * @reserve: with CREATE: ids, ended by NULL, that are the creator's from the
+ *	beginning: claiming one of these needs a grant. NULL: none
+ *
+ * @mode, @reserve and SBUS_OPEN_GRANTS are a bus's that is created; one that is
+ * there already is joined as it is. See sbus_is_creator() and sbus_grant().
  */
 struct sbus_params {
 	size_t size;
@@ -171,6 +178,7 @@ struct sbus_params {
 	const char *device;
 	uint32_t pool_size;
 	uint32_t queue_max;
+	const char *const *reserve;
 };
 
 /**
@@ -237,6 +245,24 @@ SBUS_API uint64_t sbus_endpoint(const struct sbus *bus);
 SBUS_API const char *sbus_name(const struct sbus *bus);
 
 /**
+ * sbus_is_creator() - did opening this connection create the bus?
+ * @bus: the connection
+ *
+ * Return: true: it claims without a grant, and sbus_grant() gives them.
+ */
+SBUS_API bool sbus_is_creator(const struct sbus *bus);
+
+/**
+ * struct sbus_use - how much of something a user has
+ * @used: now
+ * @max: at most
+ */
+struct sbus_use {
+	uint64_t used;
+	uint64_t max;
+};
+
+/**
  * struct sbus_info - what the module is and allows
  * @size: sizeof(struct sbus_info), set by the caller
  * @abi_version: of the module
@@ -246,6 +272,11 @@ SBUS_API const char *sbus_name(const struct sbus *bus);
  * @calls_max: calls that one endpoint may have without an outcome fetched
  * @queue_max: messages that one sender may have in one endpoint's queue
  * @share_max: percent of a pool that one sender may hold
+ * @user_buses: buses that the effective user created
+ * @user_endpoints: its endpoints: connections
+ * @user_pool: bytes of their pools
+ * @user_calls: their calls without an outcome fetched
+ * @user_services: ids that it claimed first
  */
 struct sbus_info {
 	size_t size;
@@ -256,6 +287,11 @@ struct sbus_info {
 	uint32_t calls_max;
 	uint32_t queue_max;
 	uint32_t share_max;
+	struct sbus_use user_buses;
+	struct sbus_use user_endpoints;
+	struct sbus_use user_pool;
+	struct sbus_use user_calls;
+	struct sbus_use user_services;
 };
 
 /**
