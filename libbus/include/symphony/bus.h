@@ -690,7 +690,8 @@ SBUS_API int sbus_wait(struct sbus *bus, uint64_t deadline);
  *
  * Requests then reach the handler set with sbus_set_handler().
  *
- * Errors: EACCES (the bus's mode), EPERM (the id is another user's), EALREADY,
+ * Errors: EACCES (the bus's mode), EPERM (the id is another user's, or needs a
+ * grant: sbus_claim_with()), EALREADY,
  * EINVAL (not an id), EDQUOT, ENOMEM.
  */
 SBUS_API int sbus_claim(struct sbus *bus, const char *extension, struct sbus_error *error);
@@ -729,6 +730,89 @@ typedef int (*sbus_request_fn)(struct sbus_message *request, void *userdata);
  * Before the first sbus_claim(), and not changed while requests are served.
  */
 SBUS_API void sbus_set_handler(struct sbus *bus, sbus_request_fn fn, void *userdata);
+
+/* sbus_claim_params.flags */
+#define SBUS_CLAIM_TAKEOVER	(1U << 0)	/* instead of those who are */
+#define SBUS_CLAIM_ACTIVATOR	(1U << 1)	/* hold calls until there is a replica */
+#define SBUS_CLAIM_GRANT	(1U << 2)	/* @grant is there */
+
+/**
+ * enum sbus_recovery - what becomes of the calls that a replica has when it dies
+ * @SBUS_RECOVERY_FAIL: they fail, -ECONNRESET
+ * @SBUS_RECOVERY_REQUEUE: those it had not received go to another replica
+ * @SBUS_RECOVERY_REISSUE: those it had received too, where the caller said
+ *	SBUS_CALL_IDEMPOTENT
+ */
+enum sbus_recovery {
+	SBUS_RECOVERY_FAIL = 0,
+	SBUS_RECOVERY_REQUEUE = 1,
+	SBUS_RECOVERY_REISSUE = 2,
+};
+
+/**
+ * struct sbus_claim_params - how to claim
+ * @size: sizeof(struct sbus_claim_params)
+ * @flags: SBUS_CLAIM_*
+ * @recovery: enum sbus_recovery, the same for all replicas of an extension
+ * @grant: with GRANT: a descriptor of sbus_grant()'s; it stays the caller's
+ * @endpoint: with TAKEOVER: the one replica to replace, 0: all
+ *
+ * TAKEOVER: in one step, this connection is a replica and those are not. What
+ * was queued there comes here; what was received there is answered there. They
+ * are told with SBUS_NOTICE_TAKEOVER.
+ *
+ * ACTIVATOR: not a replica. What is called while there is none is held in this
+ * connection's pool, of which it is told with SBUS_NOTICE_ACTIVATE; the first
+ * replica gets it. sbus_unclaim() refuses what is held. One for each extension.
+ */
+struct sbus_claim_params {
+	size_t size;
+	uint32_t flags;
+	uint32_t recovery;
+	int grant;
+	uint64_t endpoint;
+};
+
+/**
+ * sbus_claim_with() - become an extension, and say how
+ * @bus: the connection
+ * @extension: its id
+ * @params: NULL: as sbus_claim()
+ * @error: filled on failure
+ *
+ * Errors: sbus_claim()'s; EPERM also without the grant that the id needs; EBADF
+ * (@grant is none); EINVAL also when other replicas claimed with another
+ * recovery; ESRCH (TAKEOVER: @endpoint is no replica); EBUSY (ACTIVATOR: there is
+ * one).
+ */
+SBUS_API int sbus_claim_with(struct sbus *bus, const char *extension,
+			     const struct sbus_claim_params *params, struct sbus_error *error);
+
+/**
+ * sbus_grant() - a descriptor that lets its holder claim an id
+ * @bus: the connection that created the bus
+ * @extension: the id; nobody needs to have claimed it
+ * @error: filled on failure
+ *
+ * To be inherited by a child or sent over a socket. It holds for as long as it is
+ * open and the bus exists, for connections of the same user.
+ *
+ * Return: the descriptor, close-on-exec. Errors: EPERM (another connection created
+ * the bus), EINVAL (not an id), EMFILE, ENOMEM.
+ */
+SBUS_API int sbus_grant(struct sbus *bus, const char *extension, struct sbus_error *error);
+
+/**
+ * sbus_drain() - get no new requests
+ * @bus: the connection
+ * @extension: an id that it claimed
+ * @resume: true: get requests again
+ *
+ * It stays a replica, and answers what it has.
+ *
+ * Errors: ENOENT (not claimed by this connection), ENOMEM.
+ */
+SBUS_API int sbus_drain(struct sbus *bus, const char *extension, bool resume);
 
 /**
  * struct sbus_serve_params - how to serve
