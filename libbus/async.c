@@ -12,8 +12,10 @@
 
 #include <stdlib.h>
 
+#include "chain.h"
 #include "error.h"
 #include "message.h"
+#include "notice.h"
 #include "receive.h"
 #include "service.h"
 #include "slot.h"
@@ -109,6 +111,20 @@ static int send_locked(struct sbus *bus, struct sbus_slot *slot)
 	return 0;
 }
 
+/* The same for a call with a parent: NULL, or one that the caller has a reference to. */
+static int send_chained_locked(struct sbus *bus, struct sbus_slot *slot,
+			       const struct sbus_message *parent)
+{
+	int r = send_locked(bus, slot);
+
+	if (likely(r != -ESRCH || !slot->call.parent))
+		return r;
+	if (!parent)
+		parent = idmap_get(&bus->entered, slot->call.parent);
+	r = chain_broken(&slot->call, parent);
+	return r ? r : send_locked(bus, slot);
+}
+
 static void schedule_locked(struct sbus *bus, const struct sbus_slot *slot)
 {
 	if (slot && slot->call.deadline && slot->call.deadline < bus->first_deadline)
@@ -126,15 +142,33 @@ static void kick(struct sbus *bus)
 		sem_post(&bus->wake);
 }
 
+/* @slot has to wait, and is found by @parent's id when that is over. */
+static int follow_locked(struct sbus_slot *slot, struct sbus_message *parent)
+{
+	uint64_t deadline = parent->msg->deadline;
+
+	if (notice_enter_locked(parent))
+		return -ENOMEM;
+	if (deadline && (!slot->call.deadline || deadline < slot->call.deadline))
+		slot->call.deadline = deadline;
+	return parent->cancelled ? chain_status(parent->cancelled) : 0;
+}
+
 /* @slot has to wait: 0 or -errno, and then there is no call. */
-static int queue_locked(struct sbus *bus, struct sbus_slot *slot)
+static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent)
 {
 	struct service *service = slot->service;
 	size_t len = slot->call.body_len;
 	void *body = NULL;
+	int r;
 
 	if (bus->nr_waiting >= bus->queue_max)
 		return -ENOBUFS;
+	if (slot->call.parent) {
+		r = follow_locked(slot, parent);
+		if (r)
+			return r;
+	}
 	if (len) {
 		body = malloc(len);
 		if (!body)
@@ -157,16 +191,16 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot)
 	return 0;
 }
 
-static int start_locked(struct sbus *bus, struct sbus_slot *slot)
+static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent)
 {
 	int r = -EAGAIN;
 
 	if (likely(list_empty(&slot->service->waiting))) {
 		list_add_tail(&slot->node, &bus->calls);
-		r = send_locked(bus, slot);
+		r = send_chained_locked(bus, slot, parent);
 	}
 	if (unlikely(no_room(r)))
-		r = queue_locked(bus, slot);
+		r = queue_locked(bus, slot, parent);
 	if (unlikely(r)) {
 		list_del(&slot->node);
 		slot->state = SLOT_DONE;
@@ -177,6 +211,7 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot)
 SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *request, sbus_reply_fn fn,
 			     void *userdata, struct sbus_slot **ret, struct sbus_error *error)
 {
+	struct sbus_message *parent;
 	struct service *service;
 	struct sbus_slot *slot;
 	bool waits;
@@ -187,8 +222,11 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	if (request->size < sizeof(*request) || !request->extension || request->cancel ||
 	    request->interrupted)
 		return sbus_error_set(error, -EINVAL, "sbus_call_async: size or extension of the request is not set, or cancel or interrupted is");
+	if (!chain_is_valid(bus, request))
+		return sbus_error_set(error, -EINVAL, "sbus_call_async: the parent of the request came by another connection, or flags are not possible");
 	if (request->body_len > UINT32_MAX)
 		return error_call(error, bus, request->extension, 0, -EMSGSIZE, 0);
+	parent = chain_parent(bus, request);
 
 	bus_lock(bus);
 	service = service_find_locked(bus, request->extension);
@@ -211,6 +249,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	slot->body = NULL;
 	slot->call = (struct symphony_call){
 		.size = sizeof(slot->call),
+		.flags = request->flags & SBUS_CALL_IDEMPOTENT ? SYMPHONY_CALL_IDEMPOTENT : 0,
 		.handle = service->handle,
 		.method = request->method,
 		.key = request->key,
@@ -221,9 +260,11 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 		.deadline = bus_deadline(request->deadline, request->timeout),
 		.cookie = (uintptr_t)slot,
 	};
+	if (parent)
+		chain_name(&slot->call, parent);
 	/* For this function: the outcome can be faster. */
 	atomic_fetch_add(&slot->refs, 1);
-	r = start_locked(bus, slot);
+	r = start_locked(bus, slot, parent);
 	waits = slot->state == SLOT_WAITING || slot->state == SLOT_OVER;
 	bus_unlock(bus);
 	slot_put(slot);
@@ -280,7 +321,7 @@ static bool send_waiting_locked(struct sbus *bus, struct service *service)
 		struct sbus_slot *slot = container_of(service->waiting.next, struct sbus_slot, node);
 
 		atomic_fetch_add(&slot->refs, 1);
-		r = send_locked(bus, slot);
+		r = send_chained_locked(bus, slot, NULL);
 		if (no_room(r) && !slot->cancelled) {
 			slot->state = SLOT_WAITING;
 		} else {
@@ -311,6 +352,24 @@ static void expire_locked(struct sbus *bus, struct service *service, uint64_t no
 			over_locked(slot, -ETIMEDOUT);
 		else if (deadline && deadline < bus->first_deadline)
 			bus->first_deadline = deadline;
+	}
+}
+
+void async_parent_over_locked(struct sbus *bus, uint64_t id, int reason)
+{
+	if (!bus->nr_waiting)
+		return;
+	idmap_for_each(entry, &bus->by_handle) {
+		struct service *service = entry->value;
+		struct list *node, *next;
+
+		for (node = service->waiting.next; node != &service->waiting; node = next) {
+			struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+
+			next = node->next;
+			if (slot->call.parent == id && slot->state == SLOT_WAITING)
+				over_locked(slot, chain_status(reason));
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ static void bus_free(struct sbus *bus)
 	service_free_all(bus);
 	watch_deinit(bus);
 	idmap_deinit(&bus->by_handle);
+	idmap_deinit(&bus->entered);
 	if (bus->receiver)
 		receiver_deinit(bus->receiver);
 	free(bus->receiver);
@@ -77,6 +78,7 @@ static struct sbus *bus_new(const char *name, const char *device, uint32_t queue
 	list_init(&bus->calls);
 	list_init(&bus->blocked);
 	list_init(&bus->over);
+	list_init(&bus->receivers);
 	bus->device = strdup(device);
 	bus->receiver = calloc(1, sizeof(*bus->receiver));
 	if (!bus->device || !bus->receiver) {

@@ -22,9 +22,16 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define SERVICE_BUCKETS 64
+#define STRAYS 64
 
 struct receiver;
 struct service;
+
+/* That the kernel said that a request is not waited for any more. */
+struct cancelled {
+	uint64_t id;
+	int reason;
+};
 
 /*
  * Lock order: a member's mutex and the Pit's locks (pit.h), then @lock. No
@@ -51,6 +58,8 @@ struct sbus {
 
 	sbus_request_fn handler;
 	void *handler_data;
+	sbus_notice_fn notice;
+	void *notice_data;
 	struct receiver *receiver;	/* sbus_process()'s */
 
 	pthread_mutex_t lock;
@@ -67,6 +76,10 @@ struct sbus {
 	struct list blocked;		/* services with calls that wait here */
 	struct list over;		/* calls with an outcome made here */
 	struct idmap watched;
+	struct idmap entered;		/* requests that are kept, by id: notice.c */
+	struct list receivers;
+	struct cancelled strays[STRAYS];
+	unsigned int nr_strays;
 	uint32_t nr_waiting;
 	bool flushing;
 	uint64_t retry_at;

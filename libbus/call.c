@@ -4,6 +4,7 @@
 
 #include "bus.h"
 #include "cancel.h"
+#include "chain.h"
 #include "error.h"
 #include "json.h"
 #include "message.h"
@@ -28,12 +29,18 @@ static void give_up(struct sbus *bus, struct symphony_call *call)
 
 /* CALL until there is an outcome (0, in @call) or a reason why there is none. */
 static int call_until_over(struct sbus *bus, const struct sbus_request *request,
-			   struct symphony_call *call)
+			   const struct sbus_message *parent, struct symphony_call *call)
 {
 	int r, stop;
 
 	for (;;) {
 		r = bus_ioctl(bus, SYMPHONY_IOC_CALL, call);
+		if (unlikely(r == -ESRCH && call->parent)) {
+			r = chain_broken(call, parent);
+			if (r)
+				return r;
+			continue;
+		}
 		if (likely(r != -EINTR))
 			return r;
 		if (request->cancel && cancel_triggered(request->cancel))
@@ -76,7 +83,7 @@ static int outcome(struct sbus *bus, const struct service *service,
 SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		       struct sbus_message **reply, struct sbus_error *error)
 {
-	struct sbus_message *spare;
+	struct sbus_message *spare, *parent;
 	struct symphony_call call;
 	struct service *service;
 	struct release release;
@@ -86,10 +93,13 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
 	if (unlikely(request->size < sizeof(*request) || !request->extension))
 		return sbus_error_set(error, -EINVAL, "sbus_call: size or extension of the request is not set");
+	if (unlikely(!chain_is_valid(bus, request)))
+		return sbus_error_set(error, -EINVAL, "sbus_call: the parent of the request came by another connection, or flags are not possible");
 	if (unlikely(request->body_len > UINT32_MAX))
 		return error_call(error, bus, request->extension, 0, -EMSGSIZE, 0);
 	/* What this thread owes goes out first: the call may depend on it. */
 	receiver_flush_answer();
+	parent = chain_parent(bus, request);
 
 	bus_lock(bus);
 	service = service_find_locked(bus, request->extension);
@@ -110,6 +120,7 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 
 	call = (struct symphony_call){
 		.size = sizeof(call),
+		.flags = request->flags & SBUS_CALL_IDEMPOTENT ? SYMPHONY_CALL_IDEMPOTENT : 0,
 		.handle = service->handle,
 		.method = request->method,
 		.key = request->key,
@@ -121,14 +132,16 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		.release = (uintptr_t)release.offsets,
 		.deadline = bus_deadline(request->deadline, request->timeout),
 	};
+	if (unlikely(parent))
+		chain_name(&call, parent);
 	if (unlikely(request->cancel)) {
 		r = cancel_enter(request->cancel, bus, &call);
 		if (!r) {
-			r = call_until_over(bus, request, &call);
+			r = call_until_over(bus, request, parent, &call);
 			cancel_leave(request->cancel);
 		}
 	} else {
-		r = call_until_over(bus, request, &call);
+		r = call_until_over(bus, request, parent, &call);
 	}
 	if (unlikely(r))
 		error_call(error, bus, service->id, call.id, r, 0);

@@ -97,7 +97,8 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 			       extension);
 		break;
 	case ECANCELED:
-		sbus_error_set(error, err, "the call of \"%s\" was cancelled", extension);
+		sbus_error_set(error, err, "the call of \"%s\" was cancelled, or the one that it was made for",
+			       extension);
 		break;
 	case EMSGSIZE:
 		if (needed)

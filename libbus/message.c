@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "notice.h"
 #include "receive.h"
 #include "reply.h"
 #include "service.h"
@@ -59,10 +60,18 @@ void message_spares_free(struct sbus *bus)
 	}
 }
 
-void message_reset(struct sbus_message *message)
+/* Its last reference goes. */
+static void end(struct sbus_message *message)
 {
+	if (unlikely(message->entered))
+		notice_leave(message);
 	yyjson_doc_free(message->doc);
 	message->doc = NULL;
+}
+
+void message_reset(struct sbus_message *message)
+{
+	end(message);
 	sbus_unref(message->bus);
 }
 
@@ -83,8 +92,7 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message)
 	bus = message->bus;
 	if (unlikely(!atomic_load_explicit(&message->answered, memory_order_relaxed)))
 		reply_abandoned(message);
-	yyjson_doc_free(message->doc);
-	message->doc = NULL;
+	end(message);
 	if (receiver_current(bus) || atomic_load_explicit(&bus->claims, memory_order_relaxed)) {
 		release_offset(bus, message->offset);
 		message_give(bus, message);
@@ -138,7 +146,7 @@ SBUS_API uint32_t sbus_message_content(const struct sbus_message *message)
 
 SBUS_API uint64_t sbus_message_id(const struct sbus_message *message)
 {
-	return message->msg->id;
+	return message->id;
 }
 
 SBUS_API uint64_t sbus_message_sender(const struct sbus_message *message)

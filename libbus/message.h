@@ -8,11 +8,16 @@
 struct sbus_message {
 	atomic_uint refs;
 	uint32_t offset;
+	uint64_t id;
 	const struct symphony_msg *msg;
 	struct sbus *bus;		/* referenced */
 	yyjson_doc *doc;
 	atomic_bool answered;		/* only a request that is not can be answered */
+	bool entered;			/* on @bus->entered; false in a spare one */
 	struct sbus_message *next_spare;
+
+	/* the connection's lock, if @entered */
+	int cancelled;
 };
 
 /*
@@ -32,6 +37,7 @@ static inline void message_set(struct sbus_message *message, struct sbus *bus, u
 	message->bus = sbus_ref(bus);
 	message->offset = offset;
 	message->msg = bus_message(bus, offset);
+	message->id = message->msg->id;
 	atomic_store_explicit(&message->answered, message->msg->type != SYMPHONY_MSG_CALL,
 			      memory_order_relaxed);
 	atomic_store_explicit(&message->refs, 1, memory_order_relaxed);

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "async.h"
+#include "chain.h"
+#include "notice.h"
 #include "reply.h"
-#include "watch.h"
 
 __thread struct receiver *receiver_innermost
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -16,10 +17,16 @@ void receiver_init(struct receiver *receiver, struct sbus *bus, uint32_t max)
 	memset(receiver, 0, offsetof(struct receiver, offsets));
 	receiver->bus = bus;
 	receiver->max = max;
+	bus_lock(bus);
+	list_add_tail(&receiver->node, &bus->receivers);
+	bus_unlock(bus);
 }
 
 void receiver_deinit(struct receiver *receiver)
 {
+	bus_lock(receiver->bus);
+	list_del(&receiver->node);
+	bus_unlock(receiver->bus);
 	free(receiver->spare);
 	free(receiver->copy);
 }
@@ -147,18 +154,25 @@ int receiver_fetch(struct receiver *receiver, bool wait)
 
 static void handle_request(struct receiver *receiver, struct sbus_message *message)
 {
+	struct sbus_message *former = chain_current;
 	struct sbus *bus = receiver->bus;
 	int r = -EOPNOTSUPP;
 
 	receiver->current = message;
+	atomic_store_explicit(&receiver->current_id, message->id, memory_order_relaxed);
+	chain_current = message;
 	if (likely(bus->handler))
 		r = bus->handler(message, bus->handler_data);
 	if (unlikely(r < 0))
 		reply_failure(message, r);
 	receiver->current = NULL;
+	chain_current = former;
 	/* With an answer that waits, the reference goes when that is sent. */
-	if (receiver->answering != message)
-		sbus_message_unref(message);
+	if (likely(receiver->answering == message))
+		return;
+	if (!atomic_load_explicit(&message->answered, memory_order_relaxed))
+		notice_enter(message);
+	sbus_message_unref(message);
 }
 
 int receiver_dispatch(struct receiver *receiver)
@@ -182,8 +196,8 @@ int receiver_dispatch(struct receiver *receiver)
 		offset = receiver->offsets[receiver->next++];
 		msg = bus_message(bus, offset);
 		message = receiver->spare;
-		if (msg->type == SYMPHONY_MSG_GONE) {
-			watch_gone(bus, msg->sender);
+		if (unlikely(msg->type != SYMPHONY_MSG_CALL && msg->type != SYMPHONY_MSG_REPLY)) {
+			notice_take(bus, msg);
 			release_offset(bus, offset);
 			continue;
 		}
@@ -192,8 +206,7 @@ int receiver_dispatch(struct receiver *receiver)
 		if (likely(msg->type == SYMPHONY_MSG_CALL)) {
 			handle_request(receiver, message);
 		} else {
-			if (msg->type == SYMPHONY_MSG_REPLY)
-				async_outcome(bus, message);
+			async_outcome(bus, message);
 			sbus_message_unref(message);
 		}
 	}

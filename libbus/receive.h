@@ -14,11 +14,14 @@
 
 struct receiver {
 	struct sbus *bus;
+	struct list node;		/* on the connection's list; its lock */
+	struct cancelled cancelled;	/* a request handled here; its lock */
 	struct receiver *outer;		/* the one this thread was before */
 	uint32_t max;			/* messages to take at a time */
 	uint32_t nr, next;		/* taken, and the first of them not handled */
 	struct sbus_message *spare;
 	struct sbus_message *current;	/* the request being handled */
+	_Atomic uint64_t current_id;	/* its id, or that of an earlier one */
 
 	struct sbus_message *answering;	/* the request whose answer waits, or NULL */
 	struct symphony_reply reply;

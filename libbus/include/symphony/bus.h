@@ -411,6 +411,10 @@ SBUS_API const char *sbus_message_extension(const struct sbus_message *message);
 
 /* --- calling ------------------------------------------------------------ */
 
+/* sbus_request.flags */
+#define SBUS_CALL_DETACHED	(1U << 0)	/* made for no other call */
+#define SBUS_CALL_IDEMPOTENT	(1U << 1)	/* may be done twice: SBUS_RECOVERY_REISSUE */
+
 /**
  * struct sbus_request - a request to make
  * @size: sizeof(struct sbus_request)
@@ -430,6 +434,16 @@ SBUS_API const char *sbus_message_extension(const struct sbus_message *message);
  *	wait on; a negative errno: the call is cancelled and sbus_call()
  *	returns that. NULL: wait on
  * @interrupted_data: passed to @interrupted
+ * @parent: the request, received by the same connection, that the call is made
+ *	for; NULL: the thread's current one, if the connection received it (see
+ *	sbus_set_current())
+ * @flags: SBUS_CALL_*
+ *
+ * A call that is made for another ends with it. The earlier of both deadlines
+ * counts; when @parent has an outcome before it was answered (its caller
+ * cancelled, or died, or its deadline passed), so has this call: -ECANCELED, or
+ * -ETIMEDOUT when it was the deadline. With a @parent that was answered the call
+ * is made for none.
  */
 struct sbus_request {
 	size_t size;
@@ -445,6 +459,8 @@ struct sbus_request {
 	struct sbus_cancel *cancel;
 	int (*interrupted)(void *data);
 	void *interrupted_data;
+	struct sbus_message *parent;
+	uint32_t flags;
 };
 
 #define SBUS_REQUEST_INIT(id) { .size = sizeof(struct sbus_request), .extension = (id) }
@@ -469,6 +485,25 @@ struct sbus_request {
  */
 SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		       struct sbus_message **reply, struct sbus_error *error);
+
+/**
+ * sbus_set_current() - say which request this thread works on
+ * @request: it, or NULL; whoever sets it holds a reference for as long
+ *
+ * While a handler runs the request it handles is current, without this. It is
+ * for work on a request that goes on elsewhere: in another thread, or in pieces
+ * between which an event loop runs others.
+ *
+ * Return: what was current, to be set again afterwards; NULL: none.
+ */
+SBUS_API struct sbus_message *sbus_set_current(struct sbus_message *request);
+
+/**
+ * sbus_current() - the request that this thread works on
+ *
+ * Return: no reference is taken; NULL: none.
+ */
+SBUS_API struct sbus_message *sbus_current(void);
 
 /**
  * sbus_call_raw() - sbus_call() with bytes
