@@ -165,7 +165,7 @@ static int run(struct sbus_pit *pit, const struct options *options, struct sbus_
 	if (!r)
 		r = sbus_pit_start(pit, NULL, error);
 	if (!r)
-		r = pit_serve_begin(pit, bus, error);
+		r = pit_serve_begin(pit, bus, NULL, error);
 	if (!r) {
 		r = serve(bus, options->threads, error);
 		pit_serve_end(pit);

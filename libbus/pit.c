@@ -39,6 +39,7 @@ SBUS_API struct sbus_pit *sbus_pit_unref(struct sbus_pit *pit)
 	if (!pit || atomic_fetch_sub(&pit->users, 1) != 1)
 		return NULL;
 	sbus_pit_stop(pit);
+	pit->creator = sbus_unref(pit->creator);
 	pit_put(pit);
 	return NULL;
 }
@@ -53,6 +54,7 @@ void pit_put(struct sbus_pit *pit)
 		pit->first = member->next;
 		member_free(member);
 	}
+	free(pit->ids);
 	clock_deinit(&pit->clock);
 	pthread_mutex_destroy(&pit->lock);
 	free(pit);
@@ -71,6 +73,18 @@ static int copy_config(struct sbus_member *member, const yyjson_val *config)
 	return member->config ? 0 : -ENOMEM;
 }
 
+static int add_id(struct sbus_pit *pit, const char *id)
+{
+	const char **ids = realloc(pit->ids, (pit->nr_ids + 2) * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	ids[pit->nr_ids++] = id;
+	ids[pit->nr_ids] = NULL;
+	pit->ids = ids;
+	return 0;
+}
+
 SBUS_API int sbus_pit_add(struct sbus_pit *pit, const struct symphony_extension *extension,
 			  const yyjson_val *config, struct sbus_error *error)
 {
@@ -84,7 +98,7 @@ SBUS_API int sbus_pit_add(struct sbus_pit *pit, const struct symphony_extension 
 		return r;
 	if (sbus_pit_lookup(pit, member->id))
 		r = sbus_error_set(error, -EEXIST, "there is a member \"%s\" already", member->id);
-	else if (copy_config(member, config))
+	else if (copy_config(member, config) || add_id(pit, member->id))
 		r = sbus_error_set(error, -ENOMEM, "out of memory");
 	if (r) {
 		member_free(member);
@@ -115,6 +129,21 @@ SBUS_API struct sbus_member *sbus_pit_lookup(struct sbus_pit *pit, const char *i
 		if (!strcmp(member->id, id))
 			return member;
 	return NULL;
+}
+
+SBUS_API const char *const *sbus_pit_ids(const struct sbus_pit *pit)
+{
+	static const char *const none[] = { NULL };
+
+	return pit->ids ? pit->ids : none;
+}
+
+SBUS_API void sbus_pit_set_creator(struct sbus_pit *pit, struct sbus *bus)
+{
+	struct sbus *former = pit->creator;
+
+	pit->creator = sbus_ref(bus);
+	sbus_unref(former);
 }
 
 SBUS_API struct sbus_member *sbus_pit_next(struct sbus_pit *pit, struct sbus_member *member)

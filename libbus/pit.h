@@ -60,6 +60,9 @@ struct sbus_pit {
 
 	struct sbus *bus;			/* of sbus_pit_start() */
 	struct sbus *served;			/* of sbus_pit_serve() */
+	struct sbus *creator;			/* of sbus_pit_set_creator() */
+	const char **ids;			/* the members', and NULL */
+	size_t nr_ids;
 	unsigned int threads;
 	bool has_server;
 	pthread_t server;
@@ -128,8 +131,12 @@ void callers_forget(struct sbus_pit *pit);
 
 /* --- pit_serve.c: members for other processes */
 
-/* Claims the ids; then sbus_serve() on @bus serves them; then the end. */
-int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, struct sbus_error *error);
+/*
+ * Claims the ids, as @params say or with grants from the bus's creator; then
+ * sbus_serve() on @bus serves them; then the end.
+ */
+int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, const struct sbus_claim_params *params,
+		    struct sbus_error *error);
 void pit_serve_end(struct sbus_pit *pit);
 
 #endif /* LIBBUS_PIT_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The Pit's members, for other processes. */
 #include <signal.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "invocation.h"
@@ -51,10 +52,31 @@ static int handle(struct sbus_message *request, void *userdata)
 	return r < 0 ? r : 0;
 }
 
-static int claim(struct sbus *bus, struct sbus_member *member, struct sbus_error *error)
+/* The creator of the bus lets the member be claimed by another connection. */
+static int claim_granted(struct sbus *bus, const struct sbus_member *member,
+			 struct sbus_error *error)
 {
-	int r = sbus_claim(bus, member->id, error);
+	struct sbus_claim_params params = { .size = sizeof(params), .flags = SBUS_CLAIM_GRANT };
+	int r;
 
+	r = sbus_grant(member->pit->creator, member->id, error);
+	if (r < 0)
+		return r;
+	params.grant = r;
+	r = sbus_claim_with(bus, member->id, &params, error);
+	close(params.grant);
+	return r;
+}
+
+static int claim(struct sbus *bus, struct sbus_member *member,
+		 const struct sbus_claim_params *params, struct sbus_error *error)
+{
+	struct sbus *creator = member->pit->creator;
+	int r;
+
+	r = creator && sbus_is_creator(creator) ?
+		    claim_granted(bus, member, error) :
+		    sbus_claim_with(bus, member->id, params, error);
 	if (r)
 		return r;
 	bus_lock(bus);
@@ -70,7 +92,8 @@ static void set_served(struct sbus_pit *pit, struct sbus *bus)
 	pthread_mutex_unlock(&pit->lock);
 }
 
-int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, struct sbus_error *error)
+int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, const struct sbus_claim_params *params,
+		    struct sbus_error *error)
 {
 	struct sbus_member *member;
 	int r = 0;
@@ -83,7 +106,7 @@ int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, struct sbus_error *e
 	sbus_set_handler(bus, handle, pit);
 	set_served(pit, sbus_ref(bus));
 	for (member = pit->first; member && !r; member = member->next)
-		r = claim(bus, member, error);
+		r = claim(bus, member, params, error);
 	if (r)
 		pit_serve_end(pit);
 	return r;
@@ -125,7 +148,7 @@ SBUS_API int sbus_pit_serve(struct sbus_pit *pit, struct sbus *bus, unsigned int
 	sigset_t all, old;
 	int r;
 
-	r = pit_serve_begin(pit, bus, error);
+	r = pit_serve_begin(pit, bus, NULL, error);
 	if (r)
 		return r;
 	pit->threads = threads;

@@ -101,6 +101,25 @@ SBUS_API int sbus_pit_load(struct sbus_pit *pit, const char *path, const yyjson_
 SBUS_API int sbus_pit_start(struct sbus_pit *pit, struct sbus *bus, struct sbus_error *error);
 
 /**
+ * sbus_pit_ids() - the ids of the members, to be reserved
+ * @pit: the host
+ *
+ * For sbus_params.reserve of the connection that may create the bus, so that
+ * nobody else can claim them there.
+ *
+ * Return: ended by NULL; valid until a member is added.
+ */
+SBUS_API const char *const *sbus_pit_ids(const struct sbus_pit *pit);
+
+/**
+ * sbus_pit_set_creator() - where sbus_pit_serve() gets grants from
+ * @pit: the host
+ * @bus: the connection that was opened with sbus_pit_ids(); a reference is taken. If
+ *	the bus was there already, this has no effect. NULL: none
+ */
+SBUS_API void sbus_pit_set_creator(struct sbus_pit *pit, struct sbus *bus);
+
+/**
  * sbus_pit_serve() - serve the members to other processes as well
  * @pit: the host, started
  * @bus: a connection that nobody else processes; a reference is taken
