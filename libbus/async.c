@@ -36,8 +36,10 @@ static void run(struct sbus_slot *slot, struct sbus_message *reply, int status, 
 	if (likely(!status && !(reply->msg->flags & SYMPHONY_MSG_ERROR))) {
 		slot->fn(reply, NULL, slot->userdata);
 	} else {
-		if (status)
+		if (status && slot->id)
 			error_call(&error, slot->bus, id, slot->id, status, needed);
+		else if (status)
+			error_refused(&error, slot->bus, id, status, slot->call.limit);
 		else
 			error_reply(&error, id, reply);
 		slot->fn(NULL, &error, slot->userdata);
@@ -162,8 +164,10 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	void *body = NULL;
 	int r;
 
-	if (bus->nr_waiting >= bus->queue_max)
+	if (bus->nr_waiting >= bus->queue_max) {
+		slot->call.limit = SYMPHONY_LIMIT_NONE;
 		return -ENOBUFS;
+	}
 	if (slot->call.parent) {
 		r = follow_locked(slot, parent);
 		if (r)
@@ -225,7 +229,8 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	if (!chain_is_valid(bus, request))
 		return sbus_error_set(error, -EINVAL, "sbus_call_async: the parent of the request came by another connection, or flags are not possible");
 	if (request->body_len > UINT32_MAX)
-		return error_call(error, bus, request->extension, 0, -EMSGSIZE, 0);
+		return error_refused(error, bus, request->extension, -EMSGSIZE,
+				     SYMPHONY_LIMIT_BODY);
 	parent = chain_parent(bus, request);
 
 	bus_lock(bus);
@@ -269,7 +274,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	bus_unlock(bus);
 	slot_put(slot);
 	if (unlikely(r)) {
-		error_call(error, bus, service->id, 0, r, 0);
+		error_refused(error, bus, service->id, r, slot->call.limit);
 		slot_put(slot);
 		if (ret)
 			sbus_slot_unref(slot);

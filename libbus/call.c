@@ -80,6 +80,16 @@ static int outcome(struct sbus *bus, const struct service *service,
 	return 0;
 }
 
+static void call_failed(struct sbus *bus, const struct service *service,
+			const struct symphony_call *call, int r, struct sbus_error *error)
+{
+	/* With an id there was one, which was given up. */
+	if (call->id)
+		error_call(error, bus, service->id, call->id, r, 0);
+	else
+		error_refused(error, bus, service->id, r, call->limit);
+}
+
 SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		       struct sbus_message **reply, struct sbus_error *error)
 {
@@ -96,7 +106,8 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 	if (unlikely(!chain_is_valid(bus, request)))
 		return sbus_error_set(error, -EINVAL, "sbus_call: the parent of the request came by another connection, or flags are not possible");
 	if (unlikely(request->body_len > UINT32_MAX))
-		return error_call(error, bus, request->extension, 0, -EMSGSIZE, 0);
+		return error_refused(error, bus, request->extension, -EMSGSIZE,
+				     SYMPHONY_LIMIT_BODY);
 	/* What this thread owes goes out first: the call may depend on it. */
 	receiver_flush_answer();
 	parent = chain_parent(bus, request);
@@ -144,7 +155,7 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		r = call_until_over(bus, request, parent, &call);
 	}
 	if (unlikely(r))
-		error_call(error, bus, service->id, call.id, r, 0);
+		call_failed(bus, service, &call, r, error);
 	else
 		r = outcome(bus, service, &call, &spare, reply, error);
 	if (unlikely(spare || call.nr_release)) {

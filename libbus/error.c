@@ -74,6 +74,45 @@ void error_extension(struct sbus_error *error, const char *extension)
 		snprintf(error->extension, sizeof(error->extension), "%s", extension);
 }
 
+/* Which limit it is, and what to do about it. */
+static const char *const limits[] = {
+	[SYMPHONY_LIMIT_POOL] = "this connection's receive pool is full: drop messages that are held, or open it with a larger pool_size",
+	[SYMPHONY_LIMIT_CALLS] = "this connection has as many calls without an outcome as one may (calls_max): wait for some",
+	[SYMPHONY_LIMIT_QUEUE] = "as many requests of this connection are there as of one may be (queue_max): wait for answers",
+	[SYMPHONY_LIMIT_SHARE] = "this connection has its share of the receive pool there: wait for answers",
+	[SYMPHONY_LIMIT_USER_SHARE] = "this user's connections have their share of the receive pool there: wait for answers",
+	[SYMPHONY_LIMIT_ROOM] = "the receive pool there is full: call again later",
+	[SYMPHONY_LIMIT_BODY] = "the message is larger than half the receive pool there: send it in parts, or have that opened with a larger pool_size",
+	[SYMPHONY_LIMIT_REPLY] = "reply_max is larger than half of this connection's receive pool: ask for less, or open it with a larger pool_size",
+	[SYMPHONY_LIMIT_SERVICES] = "the bus has as many ids as one may (the module's services_max)",
+	[SYMPHONY_LIMIT_USER_BUSES] = "this user created as many buses as one may (the module's user_buses_max): close some",
+	[SYMPHONY_LIMIT_USER_ENDPOINTS] = "this user has as many connections as one may (the module's user_endpoints_max): close some",
+	[SYMPHONY_LIMIT_USER_POOL] = "this user's receive pools are as large as one's may be (the module's user_pool_max): close connections, or open them with a smaller pool_size",
+	[SYMPHONY_LIMIT_USER_CALLS] = "this user's connections have as many calls without an outcome as one's may (the module's user_calls_max): wait for some",
+	[SYMPHONY_LIMIT_USER_SERVICES] = "this user claimed as many ids as one may (the module's user_services_max)",
+};
+
+bool error_limit(struct sbus_error *error, int err, uint32_t limit, const char *what,
+		 const char *name)
+{
+	if ((err != -EDQUOT && err != -EAGAIN && err != -EMSGSIZE && err != -ENOBUFS) ||
+	    limit >= sizeof(limits) / sizeof(*limits) || !limits[limit])
+		return false;
+	sbus_error_set(error, err, "%s \"%s\": %s", what, name, limits[limit]);
+	if (error)
+		error->limit = limit;
+	return true;
+}
+
+int error_refused(struct sbus_error *error, struct sbus *bus, const char *extension, int err,
+		  uint32_t limit)
+{
+	if (!error_limit(error, err, limit, "no call of", extension))
+		return error_call(error, bus, extension, 0, err, 0);
+	error_extension(error, extension);
+	return err;
+}
+
 int error_call(struct sbus_error *error, struct sbus *bus, const char *extension, uint64_t call,
 	       int err, uint32_t needed)
 {
@@ -101,20 +140,12 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 			       extension);
 		break;
 	case EMSGSIZE:
-		if (needed)
-			sbus_error_set(error, err, "the answer of \"%s\" is larger than the room for it: call again with reply_max = %u, or more room in the pool",
-				       extension, needed);
-		else
-			sbus_error_set(error, err, "the message for \"%s\" is larger than half its receive pool, or reply_max than half of this one",
-				       extension);
+		sbus_error_set(error, err, "the answer of \"%s\" is larger than the room for it: call again with reply_max = %u, or more room in the pool",
+			       extension, needed);
 		break;
 	case ENOBUFS:
-		sbus_error_set(error, err, "no room for the answer of \"%s\" in this connection's pool of %u bytes: drop messages that are held, or open it with a larger pool_size",
-			       extension, bus->pool_size);
-		break;
-	case EDQUOT:
-		sbus_error_set(error, err, "too many calls without an outcome: the call of \"%s\" was refused; fetch outcomes first",
-			       extension);
+		sbus_error_set(error, err, "no call of \"%s\": %u calls wait here for room already (queue_max): wait for outcomes",
+			       extension, bus->queue_max);
 		break;
 	case EPERM:
 		sbus_error_set(error, err, "the connection to bus \"%s\" belongs to another process: open one after fork",

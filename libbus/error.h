@@ -4,6 +4,7 @@
 #define LIBBUS_ERROR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <symphony/bus.h>
 
 struct sbus_message;
@@ -17,6 +18,15 @@ const char *error_text(int err);
  */
 int error_call(struct sbus_error *error, struct sbus *bus, const char *extension, uint64_t call,
 	       int err, uint32_t needed);
+/* The same, when there is no call because of @limit (enum symphony_limit), if any. */
+int error_refused(struct sbus_error *error, struct sbus *bus, const char *extension, int err,
+		  uint32_t limit);
+/*
+ * Did @err come of @limit? Then @error is filled: @what, @name in quotation marks, which
+ * limit, and what to do about it.
+ */
+bool error_limit(struct sbus_error *error, int err, uint32_t limit, const char *what,
+		 const char *name);
 /* Fills @error from an error reply; returns -EREMOTEIO. */
 int error_reply(struct sbus_error *error, const char *extension, struct sbus_message *reply);
 /* Fills @error as an error reply: takes @data. Returns -EREMOTEIO. */

@@ -42,6 +42,8 @@ bool bus_name_valid(const char *name)
 static int join_failed(const char *name, const struct symphony_join *join, int r,
 		       struct sbus_error *error)
 {
+	if (error_limit(error, r, join->limit, "no connection to bus", name))
+		return r;
 	switch (-r) {
 	case ENOENT:
 		return sbus_error_set(error, r, "there is no bus \"%s\": open it with SBUS_OPEN_CREATE, or start who creates it",
@@ -51,11 +53,8 @@ static int join_failed(const char *name, const struct symphony_join *join, int r
 	case EACCES:
 		return sbus_error_set(error, r, "bus \"%s\" may not be joined: it belongs to another user, and its mode does not let you in",
 				      name);
-	case EDQUOT:
-		return sbus_error_set(error, r, "bus \"%s\" was not joined: you have too many endpoints or buses",
-				      name);
 	case EINVAL:
-		return sbus_error_set(error, r, "bus \"%s\" was not joined: a pool of %u bytes, mode 0%o or the flags are not possible",
+		return sbus_error_set(error, r, "bus \"%s\" was not joined: a pool of %u bytes, mode 0%o, the flags or what is reserved are not possible",
 				      name, join->pool_size, join->mode);
 	default:
 		return sbus_error_set(error, r, "bus \"%s\" was not joined: %s", name,

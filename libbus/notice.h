@@ -9,11 +9,10 @@
 void notice_take(struct sbus *bus, const struct symphony_msg *msg);
 /*
  * Enters a request that is not answered yet, so that it is found by its id when it
- * is cancelled: 0 or -ENOMEM. message_end() takes it off.
+ * is cancelled: 0 or -ENOMEM. It leaves with its last reference.
  */
 int notice_enter_locked(struct sbus_message *request);
 void notice_enter(struct sbus_message *request);
-/* Takes it off. */
 void notice_leave(struct sbus_message *request);
 
 #endif /* LIBBUS_NOTICE_H */

@@ -102,6 +102,10 @@ void service_free_all(struct sbus *bus)
 static int claim_failed(struct sbus *bus, const char *extension,
 			const struct symphony_service *arg, int r, struct sbus_error *error)
 {
+	if (error_limit(error, r, arg->limit, "no claim of", extension)) {
+		error_extension(error, extension);
+		return r;
+	}
 	switch (-r) {
 	case EACCES:
 		sbus_error_set(error, r, "\"%s\" was not claimed: the mode of bus \"%s\" lets you call, not claim",

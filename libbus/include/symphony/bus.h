@@ -95,6 +95,8 @@ enum sbus_code {
  * @data: error reply: its "data", or NULL
  * @call: id of the call, 0 when there was none
  * @needed: with -EMSGSIZE: the reply_max that would have been enough; or 0
+ * @limit: with -EDQUOT, -EAGAIN, -EMSGSIZE and -ENOBUFS: which limit it was, as
+ *	enum symphony_limit of <linux/symphony.h>; otherwise 0
  * @extension: id of the extension that was called, or ""
  *
  * A plain value on the caller's side: start with SBUS_ERROR_INIT, end with
@@ -107,6 +109,7 @@ struct sbus_error {
 	yyjson_doc *data;
 	uint64_t call;
 	uint64_t needed;
+	uint32_t limit;
 	char extension[SBUS_NAME_MAX + 1];
 };
 
@@ -731,41 +734,6 @@ SBUS_API int sbus_wait(struct sbus *bus, uint64_t deadline);
  */
 SBUS_API int sbus_claim(struct sbus *bus, const char *extension, struct sbus_error *error);
 
-/**
- * sbus_unclaim() - stop being an extension
- * @bus: the connection
- * @extension: its id
- *
- * Errors: ENOENT (not claimed by this connection).
- */
-SBUS_API int sbus_unclaim(struct sbus *bus, const char *extension);
-
-/**
- * typedef sbus_request_fn - handles a request
- * @request: the request; take a reference to keep it
- * @userdata: as given
- *
- * Answers with one of sbus_reply_*() before it returns, or keeps a reference
- * and answers later, from any thread. Answering from within is cheapest: it
- * shares one system call with receiving the next request. Runs in a thread
- * that serves or processes; with sbus_serve() and more than one thread,
- * several run at once. sbus_message_extension() tells which id was called.
- *
- * Return: 0, or a negative errno: then, if the request is not answered, it
- * gets an error reply that says so.
- */
-typedef int (*sbus_request_fn)(struct sbus_message *request, void *userdata);
-
-/**
- * sbus_set_handler() - say who handles requests
- * @bus: the connection
- * @fn: the handler
- * @userdata: for @fn
- *
- * Before the first sbus_claim(), and not changed while requests are served.
- */
-SBUS_API void sbus_set_handler(struct sbus *bus, sbus_request_fn fn, void *userdata);
-
 /* sbus_claim_params.flags */
 #define SBUS_CLAIM_TAKEOVER	(1U << 0)	/* instead of those who are */
 #define SBUS_CLAIM_ACTIVATOR	(1U << 1)	/* hold calls until there is a replica */
@@ -848,6 +816,111 @@ SBUS_API int sbus_grant(struct sbus *bus, const char *extension, struct sbus_err
  * Errors: ENOENT (not claimed by this connection), ENOMEM.
  */
 SBUS_API int sbus_drain(struct sbus *bus, const char *extension, bool resume);
+
+/**
+ * sbus_unclaim() - stop being an extension
+ * @bus: the connection
+ * @extension: its id
+ *
+ * Errors: ENOENT (not claimed by this connection).
+ */
+SBUS_API int sbus_unclaim(struct sbus *bus, const char *extension);
+
+/**
+ * typedef sbus_request_fn - handles a request
+ * @request: the request; take a reference to keep it
+ * @userdata: as given
+ *
+ * Answers with one of sbus_reply_*() before it returns, or keeps a reference
+ * and answers later, from any thread. Answering from within is cheapest: it
+ * shares one system call with receiving the next request. Runs in a thread
+ * that serves or processes; with sbus_serve() and more than one thread,
+ * several run at once. sbus_message_extension() tells which id was called.
+ *
+ * Return: 0, or a negative errno: then, if the request is not answered, it
+ * gets an error reply that says so.
+ */
+typedef int (*sbus_request_fn)(struct sbus_message *request, void *userdata);
+
+/**
+ * sbus_set_handler() - say who handles requests
+ * @bus: the connection
+ * @fn: the handler
+ * @userdata: for @fn
+ *
+ * Before the first sbus_claim(), and not changed while requests are served.
+ */
+SBUS_API void sbus_set_handler(struct sbus *bus, sbus_request_fn fn, void *userdata);
+
+/**
+ * sbus_message_cancelled() - does nobody wait for the answer any more?
+ * @request: a request that was received
+ *
+ * Known once the kernel's notice was received: in sbus_process(), or by another
+ * thread of sbus_serve() than the one that handles @request; so with one thread
+ * not before the handler returned. A request that was cancelled is answered, or
+ * dropped, like any other; that costs nothing and reaches nobody.
+ *
+ * Return: 0, or why: -ECANCELED (the caller gave it up), -ETIMEDOUT (its deadline
+ * passed), -ECONNRESET (the caller died).
+ */
+SBUS_API int sbus_message_cancelled(const struct sbus_message *request);
+
+/**
+ * enum sbus_notice_type - what the kernel has to tell whoever claimed
+ * @SBUS_NOTICE_CANCELLED: nobody waits for the answer to the request @call
+ * @SBUS_NOTICE_TAKEOVER: the connection @endpoint took @extension over; this one
+ *	gets no more requests for it, and answers those it has
+ * @SBUS_NOTICE_ACTIVATE: @extension, of which this connection is the activator,
+ *	was called and has no replica. Told once until it has one
+ */
+enum sbus_notice_type {
+	SBUS_NOTICE_CANCELLED = 1,
+	SBUS_NOTICE_TAKEOVER = 2,
+	SBUS_NOTICE_ACTIVATE = 3,
+};
+
+/**
+ * struct sbus_notice - what the kernel has to tell
+ * @size: sizeof(struct sbus_notice) of the library
+ * @type: enum sbus_notice_type
+ * @reason: CANCELLED: as sbus_message_cancelled()
+ * @call: CANCELLED: sbus_message_id() of the request
+ * @endpoint: TAKEOVER: endpoint id of who took over
+ * @extension: id of the extension; "" when it is not known any more
+ */
+struct sbus_notice {
+	size_t size;
+	uint32_t type;
+	int reason;
+	uint64_t call;
+	uint64_t endpoint;
+	const char *extension;
+};
+
+/**
+ * typedef sbus_notice_fn - takes a notice
+ * @notice: valid until the function returns
+ * @userdata: as given
+ *
+ * Runs in a thread that serves or processes, with no lock held.
+ *
+ * CANCELLED names a call, not an object: the request may have been answered
+ * meanwhile, or, with several threads, be one whose handler has not started. So a
+ * handler that is to hear of it first enters its request where this function
+ * finds it, and then asks sbus_message_cancelled() once.
+ */
+typedef void (*sbus_notice_fn)(const struct sbus_notice *notice, void *userdata);
+
+/**
+ * sbus_set_notice_handler() - say who takes notices
+ * @bus: the connection
+ * @fn: the function; NULL: nobody
+ * @userdata: for @fn
+ *
+ * Before the first sbus_claim(), and not changed while requests are served.
+ */
+SBUS_API void sbus_set_notice_handler(struct sbus *bus, sbus_notice_fn fn, void *userdata);
 
 /**
  * struct sbus_serve_params - how to serve
