@@ -29,7 +29,7 @@ static void gone(uint64_t endpoint, void *userdata)
 	pit_put(pit);
 }
 
-int callers_watch(struct sbus_pit *pit, uint64_t endpoint)
+static int watch(struct sbus_pit *pit, uint64_t endpoint)
 {
 	struct sbus_slot *slot;
 	struct sbus *bus;
@@ -82,7 +82,7 @@ SBUS_API int sbus_member_watch(struct sbus_member *member, uint64_t endpoint)
 	r = idmap_set(&member->watches, endpoint, member);
 	if (r)
 		return r;
-	r = callers_watch(member->pit, endpoint);
+	r = watch(member->pit, endpoint);
 	if (r)
 		idmap_remove(&member->watches, endpoint);
 	return r;

@@ -43,14 +43,14 @@ int completion_new(struct sbus_member *member, const struct sbus_invocation *inv
 	list_init(&completion->deadline.node);
 	completion->deadline.member = member;
 	completion->deadline.completion = completion;
-	if (inv->sender)
-		completion->caller_dead = callers_watch(member->pit, inv->sender) == -ESRCH;
 	sbus_message_ref(sink->request);
 	pit_get(member->pit);
+	atomic_fetch_add(&member->nr_completions, 1);
 	pthread_mutex_lock(&member->owed_lock);
 	list_add_tail(&completion->owed, &member->owed);
 	pthread_mutex_unlock(&member->owed_lock);
-	if (inv->deadline) {
+	/* Of a caller in another process the kernel tells. */
+	if (inv->deadline && !sink->request) {
 		r = clock_set(&member->pit->clock, &completion->deadline, inv->deadline);
 		if (r) {
 			completion_withdraw(completion);
@@ -64,7 +64,8 @@ int completion_new(struct sbus_member *member, const struct sbus_invocation *inv
 
 void completion_put(struct sbus_completion *completion)
 {
-	struct sbus_pit *pit = completion->member->pit;
+	struct sbus_member *member = completion->member;
+	struct sbus_pit *pit = member->pit;
 
 	if (atomic_fetch_sub_explicit(&completion->refs, 1, memory_order_acq_rel) != 1)
 		return;
@@ -72,6 +73,8 @@ void completion_put(struct sbus_completion *completion)
 	yyjson_mut_doc_free(completion->doc);
 	sbus_error_clear(&completion->error);
 	free(container_of(completion, struct sbus_pending, completion));
+	if (atomic_fetch_sub(&member->nr_completions, 1) == 1)
+		member_leave_if_over(member);
 	pit_put(pit);
 }
 
@@ -108,8 +111,8 @@ static void tell_caller(struct sbus_completion *completion, int reason)
 	struct sbus_member *member = completion->member;
 	struct sbus_error error = SBUS_ERROR_INIT;
 
-	/* Of these the kernel tells a caller in another process, or there is none. */
-	if (completion->sink.request && (reason == -ETIMEDOUT || reason == -ECONNRESET)) {
+	/* A caller in another process was told by the kernel, of all but this. */
+	if (completion->sink.request && reason != -ESHUTDOWN) {
 		reply_needless(completion->sink.request);
 		return;
 	}
@@ -137,26 +140,41 @@ int completion_cancel(struct sbus_completion *completion, int reason)
 	return 0;
 }
 
-void completion_cancel_all(struct sbus_member *member, uint64_t sender, int reason)
+/* One that is owed, of @sender's calls and of the call @id if these are not 0. */
+static struct sbus_completion *find(struct sbus_member *member, uint64_t sender, uint64_t id)
 {
-	struct sbus_completion *completion, *found;
+	struct sbus_completion *completion, *found = NULL;
 	struct list *node;
 
-	do {
-		found = NULL;
-		pthread_mutex_lock(&member->owed_lock);
-		for (node = member->owed.next; node != &member->owed && !found; node = node->next) {
-			completion = container_of(node, struct sbus_completion, owed);
-			if ((!sender || completion->sender == sender) &&
-			    atomic_load(&completion->state) == COMPLETION_OWED)
-				found = completion_get(completion);
-		}
-		pthread_mutex_unlock(&member->owed_lock);
-		if (found) {
-			completion_cancel(found, reason);
-			completion_put(found);
-		}
-	} while (found);
+	pthread_mutex_lock(&member->owed_lock);
+	for (node = member->owed.next; node != &member->owed && !found; node = node->next) {
+		completion = container_of(node, struct sbus_completion, owed);
+		if ((!sender || completion->sender == sender) && (!id || completion->id == id) &&
+		    atomic_load(&completion->state) == COMPLETION_OWED)
+			found = completion_get(completion);
+	}
+	pthread_mutex_unlock(&member->owed_lock);
+	return found;
+}
+
+void completion_cancel_all(struct sbus_member *member, uint64_t sender, int reason)
+{
+	struct sbus_completion *completion;
+
+	while ((completion = find(member, sender, 0))) {
+		completion_cancel(completion, reason);
+		completion_put(completion);
+	}
+}
+
+void completion_cancel_call(struct sbus_member *member, uint64_t id, int reason)
+{
+	struct sbus_completion *completion = find(member, 0, id);
+
+	if (!completion)
+		return;
+	completion_cancel(completion, reason);
+	completion_put(completion);
 }
 
 void member_deliver(struct list *ready)

@@ -35,8 +35,7 @@ struct sbus_completion {
 	uint64_t sender;
 	uint64_t id;
 	struct list owed;		/* the member's owed_lock */
-	struct sbus_timer deadline;
-	bool caller_dead;
+	struct sbus_timer deadline;	/* of a caller in this process */
 
 	/* the member's lock */
 	bool completed;			/* too late: cancelled() must not see it */
@@ -58,6 +57,8 @@ int completion_cancel(struct sbus_completion *completion, int reason);
 bool completion_withdraw(struct sbus_completion *completion);
 /* Ends all that a member owes, or owes to @sender if that is not 0. */
 void completion_cancel_all(struct sbus_member *member, uint64_t sender, int reason);
+/* Ends the one for the call @id of another process, if it is owed. */
+void completion_cancel_call(struct sbus_member *member, uint64_t id, int reason);
 
 static inline struct sbus_completion *completion_get(struct sbus_completion *completion)
 {

@@ -110,8 +110,6 @@ int invocation_call(struct invocation *call, yyjson_val *message)
 	member_leave(member);
 
 	if (call->completion) {
-		if (call->completion->caller_dead)
-			completion_cancel(call->completion, -ECONNRESET);
 		r = SBUS_PENDING;
 	} else {
 		deliver(call, r);

@@ -34,6 +34,8 @@ struct sbus_member {
 	void *library;				/* of sbus_pit_load(), or NULL */
 	yyjson_doc *config;
 	uint64_t handle;			/* while served */
+	atomic_uint nr_completions;
+	atomic_bool over;			/* another connection took it over */
 	struct method_slot *methods;
 	size_t methods_mask;
 
@@ -56,6 +58,7 @@ struct sbus_pit {
 	atomic_uint refs;
 	struct sbus_member *first, **last;
 	bool started;
+	bool leaves;				/* stop serving when a member is over */
 	struct clock clock;
 
 	struct sbus *bus;			/* of sbus_pit_start() */
@@ -126,7 +129,6 @@ static inline void member_leave(struct sbus_member *member)
 
 /* --- callers.c: the endpoints that call members */
 
-int callers_watch(struct sbus_pit *pit, uint64_t endpoint);
 void callers_forget(struct sbus_pit *pit);
 
 /* --- pit_serve.c: members for other processes */
@@ -138,5 +140,7 @@ void callers_forget(struct sbus_pit *pit);
 int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, const struct sbus_claim_params *params,
 		    struct sbus_error *error);
 void pit_serve_end(struct sbus_pit *pit);
+/* Is there nothing left for @member to answer? Then serving stops, if it @leaves. */
+void member_leave_if_over(struct sbus_member *member);
 
 #endif /* LIBBUS_PIT_H */

@@ -25,7 +25,7 @@ static int handle(struct sbus_message *request, void *userdata)
 	struct sbus_error error = SBUS_ERROR_INIT;
 	struct invocation call;
 	yyjson_val *message;
-	int r;
+	int r, reason;
 
 	if (unlikely(!member))
 		return sbus_reply_error(request, SBUS_CODE_INTERNAL, NULL,
@@ -47,9 +47,40 @@ static int handle(struct sbus_message *request, void *userdata)
 	call.inv.id = msg->id;
 	call.sink = (struct sink){ .request = request };
 	r = invocation_call(&call, message);
-	if (unlikely(call.completion != NULL))
+	if (unlikely(call.completion != NULL)) {
+		/* That can have been told when there was no completion to be found. */
+		reason = sbus_message_cancelled(request);
+		if (reason)
+			completion_cancel(call.completion, reason);
 		completion_put(call.completion);
+	}
 	return r < 0 ? r : 0;
+}
+
+void member_leave_if_over(struct sbus_member *member)
+{
+	struct sbus_pit *pit = member->pit;
+
+	if (!pit->leaves || !atomic_load(&member->over) || atomic_load(&member->nr_completions))
+		return;
+	pthread_mutex_lock(&pit->lock);
+	if (pit->served)
+		sbus_stop(pit->served);
+	pthread_mutex_unlock(&pit->lock);
+}
+
+static void notice(const struct sbus_notice *notice, void *userdata)
+{
+	struct sbus_member *member = sbus_pit_lookup(userdata, notice->extension);
+
+	if (!member)
+		return;
+	if (notice->type == SBUS_NOTICE_CANCELLED) {
+		completion_cancel_call(member, notice->call, notice->reason);
+	} else if (notice->type == SBUS_NOTICE_TAKEOVER) {
+		atomic_store(&member->over, true);
+		member_leave_if_over(member);
+	}
 }
 
 /* The creator of the bus lets the member be claimed by another connection. */
@@ -104,6 +135,7 @@ int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, const struct sbus_cl
 		return sbus_error_set(error, -EBUSY, "the Pit serves bus \"%s\" already",
 				      sbus_name(pit->served));
 	sbus_set_handler(bus, handle, pit);
+	sbus_set_notice_handler(bus, notice, pit);
 	set_served(pit, sbus_ref(bus));
 	for (member = pit->first; member && !r; member = member->next)
 		r = claim(bus, member, params, error);
@@ -127,6 +159,7 @@ void pit_serve_end(struct sbus_pit *pit)
 		member->handle = 0;
 	set_served(pit, NULL);
 	sbus_set_handler(bus, NULL, NULL);
+	sbus_set_notice_handler(bus, NULL, NULL);
 	sbus_unref(bus);
 }
 

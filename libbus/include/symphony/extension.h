@@ -372,8 +372,8 @@ SBUS_API void sbus_timer_free(struct sbus_timer *timer);
  *	will ever be told
  *
  * Once for each endpoint: watching again what is watched is fine. Called with
- * the extension's mutex held. A caller whose answer is owed is watched by the
- * host anyway: cancelled() tells.
+ * the extension's mutex held. For a caller whose answer is owed this is not
+ * needed: cancelled() tells.
  *
  * Errors: ESRCH (it is dead already: gone() is not called), ENODEV (the host
  * has no connection, so there are no such callers), ENOBUFS, EDQUOT, ENOMEM.
