@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A process that is one extension. */
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct options {
 	const char *config;
 	unsigned int threads;
 	bool describe;
+	struct sbus_claim_params claim;
 };
 
 static void usage(FILE *to, const char *program, const struct symphony_extension *extension)
@@ -26,10 +28,54 @@ static void usage(FILE *to, const char *program, const struct symphony_extension
 		"  --id ID         the id to serve (%s)\n"
 		"  --threads N     threads that serve (1)\n"
 		"  --config JSON   configuration of the extension\n"
+		"  --takeover      serve instead of those who do; they finish what they have\n"
+		"  --recovery HOW  what becomes of the calls of a replica that dies: fail,\n"
+		"                  requeue (those not received), reissue (idempotent ones too)\n"
+		"  --grant FD      descriptor that allows to claim the id ($SYMPHONY_GRANT)\n"
 		"  --describe      print what the extension is and its methods, and exit\n"
 		"  --help          print this, and exit\n",
 		program, extension->summary ? extension->summary : "An extension.",
 		extension->name);
+}
+
+static bool parse_number(const char *text, unsigned long min, unsigned long max,
+			 unsigned long *number)
+{
+	char *end;
+
+	*number = strtoul(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && *number >= min && *number <= max;
+}
+
+static bool parse_recovery(const char *text, uint32_t *recovery)
+{
+	static const char *const names[] = {
+		[SBUS_RECOVERY_FAIL] = "fail",
+		[SBUS_RECOVERY_REQUEUE] = "requeue",
+		[SBUS_RECOVERY_REISSUE] = "reissue",
+	};
+
+	for (*recovery = 0; *recovery < sizeof(names) / sizeof(*names); ++*recovery)
+		if (!strcmp(names[*recovery], text))
+			return true;
+	return false;
+}
+
+static bool parse_grant(const char *text, struct sbus_claim_params *claim)
+{
+	unsigned long number;
+
+	if (!parse_number(text, 0, INT_MAX, &number))
+		return false;
+	claim->grant = number;
+	claim->flags |= SBUS_CLAIM_GRANT;
+	return true;
+}
+
+static int impossible(const char *program, const char *option, const char *value, const char *give)
+{
+	fprintf(stderr, "%s: %s %s: give %s\n", program, option, value, give);
+	return 2;
 }
 
 /* -1 to go on, or an exit status. */
@@ -41,13 +87,21 @@ static int parse_options(const struct symphony_extension *extension, int argc, c
 		{ "id", required_argument, NULL, 'i' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "config", required_argument, NULL, 'c' },
+		{ "takeover", no_argument, NULL, 'o' },
+		{ "recovery", required_argument, NULL, 'r' },
+		{ "grant", required_argument, NULL, 'g' },
 		{ "describe", no_argument, NULL, 'd' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	char *end;
+	const char *grant = getenv("SYMPHONY_GRANT");
+	unsigned long number;
 	int option;
 
+	if (grant && !parse_grant(grant, &options->claim))
+		return impossible(argv[0], "SYMPHONY_GRANT", grant, "a descriptor");
+	/* Neither this nor the descriptor is for what the extension starts. */
+	unsetenv("SYMPHONY_GRANT");
 	optind = 1;
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (option) {
@@ -64,12 +118,21 @@ static int parse_options(const struct symphony_extension *extension, int argc, c
 			options->describe = true;
 			break;
 		case 't':
-			options->threads = strtoul(optarg, &end, 10);
-			if (*end || options->threads < 1 || options->threads > 1024) {
-				fprintf(stderr, "%s: --threads %s: give a number from 1 to 1024\n",
-					argv[0], optarg);
-				return 2;
-			}
+			if (!parse_number(optarg, 1, 1024, &number))
+				return impossible(argv[0], "--threads", optarg, "a number from 1 to 1024");
+			options->threads = number;
+			break;
+		case 'o':
+			options->claim.flags |= SBUS_CLAIM_TAKEOVER;
+			break;
+		case 'r':
+			if (!parse_recovery(optarg, &options->claim.recovery))
+				return impossible(argv[0], "--recovery", optarg,
+						  "fail, requeue or reissue");
+			break;
+		case 'g':
+			if (!parse_grant(optarg, &options->claim))
+				return impossible(argv[0], "--grant", optarg, "a descriptor");
 			break;
 		case 'h':
 			usage(stdout, argv[0], extension);
@@ -161,11 +224,14 @@ static int run(struct sbus_pit *pit, const struct options *options, struct sbus_
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &ends, &old);
+	pit->leaves = true;
 	r = sbus_open(&bus, &params, error);
 	if (!r)
 		r = sbus_pit_start(pit, NULL, error);
 	if (!r)
-		r = pit_serve_begin(pit, bus, NULL, error);
+		r = pit_serve_begin(pit, bus, &options->claim, error);
+	if (options->claim.flags & SBUS_CLAIM_GRANT)
+		close(options->claim.grant);
 	if (!r) {
 		r = serve(bus, options->threads, error);
 		pit_serve_end(pit);
@@ -199,7 +265,7 @@ SBUS_API int sbus_extension_main(const struct symphony_extension *extension, int
 {
 	sbus_cleanup_error struct sbus_error error = SBUS_ERROR_INIT;
 	sbus_cleanup_pit struct sbus_pit *pit = NULL;
-	struct options options = { .threads = 1 };
+	struct options options = { .threads = 1, .claim.size = sizeof(options.claim) };
 	int r;
 
 	r = parse_options(extension, argc, argv, &options);

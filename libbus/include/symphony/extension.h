@@ -419,10 +419,13 @@ SBUS_API void sbus_member_unlock(struct sbus_member *member);
  * @extension: the descriptor
  * @argc: of main()
  * @argv: of main(): [--bus NAME] [--id ID] [--threads N] [--config JSON]
- *	[--describe] [--help]
+ *	[--takeover] [--recovery fail|requeue|reissue] [--grant FD] [--describe]
+ *	[--help]
  *
- * Joins the bus (and creates it if need be), claims the id and serves until
- * SIGTERM or SIGINT. Failures are told on stderr.
+ * Joins the bus (and creates it if need be), claims the id, with the grant that
+ * --grant or $SYMPHONY_GRANT names if it needs one, and serves until SIGTERM or
+ * SIGINT, or until another connection took the id over and what was received is
+ * answered. Failures are told on stderr.
  *
  * Return: exit status: 0, 1 for a failure, 2 for bad options.
  */
