@@ -215,9 +215,9 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *request, sbus_reply_fn fn,
 			     void *userdata, struct sbus_slot **ret, struct sbus_error *error)
 {
-	struct sbus_message *parent;
 	struct service *service;
 	struct sbus_slot *slot;
+	struct chain chain;
 	bool waits;
 	int r;
 
@@ -226,12 +226,12 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	if (request->size < sizeof(*request) || !request->extension || request->cancel ||
 	    request->interrupted)
 		return sbus_error_set(error, -EINVAL, "sbus_call_async: size or extension of the request is not set, or cancel or interrupted is");
-	if (!chain_is_valid(bus, request))
-		return sbus_error_set(error, -EINVAL, "sbus_call_async: the parent of the request came by another connection, or flags are not possible");
 	if (request->body_len > UINT32_MAX)
 		return error_refused(error, bus, request->extension, -EMSGSIZE,
 				     SYMPHONY_LIMIT_BODY);
-	parent = chain_parent(bus, request);
+	r = chain_begin(bus, request, &chain, error);
+	if (r)
+		return r;
 
 	bus_lock(bus);
 	service = service_find_locked(bus, request->extension);
@@ -254,7 +254,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	slot->body = NULL;
 	slot->call = (struct symphony_call){
 		.size = sizeof(slot->call),
-		.flags = request->flags & SBUS_CALL_IDEMPOTENT ? SYMPHONY_CALL_IDEMPOTENT : 0,
+		.flags = chain.flags,
 		.handle = service->handle,
 		.method = request->method,
 		.key = request->key,
@@ -265,11 +265,11 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 		.deadline = bus_deadline(request->deadline, request->timeout),
 		.cookie = (uintptr_t)slot,
 	};
-	if (parent)
-		chain_name(&slot->call, parent);
+	if (chain.parent)
+		chain_name(&slot->call, chain.parent);
 	/* For this function: the outcome can be faster. */
 	atomic_fetch_add(&slot->refs, 1);
-	r = start_locked(bus, slot, parent);
+	r = start_locked(bus, slot, chain.parent);
 	waits = slot->state == SLOT_WAITING || slot->state == SLOT_OVER;
 	bus_unlock(bus);
 	slot_put(slot);

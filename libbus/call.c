@@ -93,24 +93,25 @@ static void call_failed(struct sbus *bus, const struct service *service,
 SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		       struct sbus_message **reply, struct sbus_error *error)
 {
-	struct sbus_message *spare, *parent;
+	struct sbus_message *spare;
 	struct symphony_call call;
 	struct service *service;
 	struct release release;
+	struct chain chain;
 	int r;
 
 	if (unlikely(atomic_load_explicit(&bus->closed, memory_order_relaxed)))
 		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
 	if (unlikely(request->size < sizeof(*request) || !request->extension))
 		return sbus_error_set(error, -EINVAL, "sbus_call: size or extension of the request is not set");
-	if (unlikely(!chain_is_valid(bus, request)))
-		return sbus_error_set(error, -EINVAL, "sbus_call: the parent of the request came by another connection, or flags are not possible");
 	if (unlikely(request->body_len > UINT32_MAX))
 		return error_refused(error, bus, request->extension, -EMSGSIZE,
 				     SYMPHONY_LIMIT_BODY);
 	/* What this thread owes goes out first: the call may depend on it. */
 	receiver_flush_answer();
-	parent = chain_parent(bus, request);
+	r = chain_begin(bus, request, &chain, error);
+	if (unlikely(r))
+		return r;
 
 	bus_lock(bus);
 	service = service_find_locked(bus, request->extension);
@@ -131,7 +132,7 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 
 	call = (struct symphony_call){
 		.size = sizeof(call),
-		.flags = request->flags & SBUS_CALL_IDEMPOTENT ? SYMPHONY_CALL_IDEMPOTENT : 0,
+		.flags = chain.flags,
 		.handle = service->handle,
 		.method = request->method,
 		.key = request->key,
@@ -143,16 +144,16 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		.release = (uintptr_t)release.offsets,
 		.deadline = bus_deadline(request->deadline, request->timeout),
 	};
-	if (unlikely(parent))
-		chain_name(&call, parent);
+	if (unlikely(chain.parent))
+		chain_name(&call, chain.parent);
 	if (unlikely(request->cancel)) {
 		r = cancel_enter(request->cancel, bus, &call);
 		if (!r) {
-			r = call_until_over(bus, request, parent, &call);
+			r = call_until_over(bus, request, chain.parent, &call);
 			cancel_leave(request->cancel);
 		}
 	} else {
-		r = call_until_over(bus, request, parent, &call);
+		r = call_until_over(bus, request, chain.parent, &call);
 	}
 	if (unlikely(r))
 		call_failed(bus, service, &call, r, error);

@@ -22,6 +22,23 @@ SBUS_API struct sbus_message *sbus_current(void)
 	return chain_current;
 }
 
+int chain_find(const struct sbus *bus, const struct sbus_request *request, struct chain *chain,
+	       struct sbus_error *error)
+{
+	struct sbus_message *parent = request->parent;
+
+	if (request->flags & ~(SBUS_CALL_DETACHED | SBUS_CALL_IDEMPOTENT) ||
+	    (parent && (parent->bus != bus || request->flags & SBUS_CALL_DETACHED)))
+		return sbus_error_set(error, -EINVAL, "the parent of a request came by another connection, or its flags are not possible");
+	if (request->flags & SBUS_CALL_IDEMPOTENT)
+		chain->flags = SYMPHONY_CALL_IDEMPOTENT;
+	if (!parent && !(request->flags & SBUS_CALL_DETACHED))
+		parent = chain_current;
+	if (parent && parent->bus == bus && !atomic_load(&parent->answered))
+		chain->parent = parent;
+	return 0;
+}
+
 int chain_broken(struct symphony_call *call, const struct sbus_message *parent)
 {
 	uint64_t deadline;

@@ -9,29 +9,23 @@
 extern __thread struct sbus_message *chain_current
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Are @request's parent and flags possible on @bus? */
-static inline bool chain_is_valid(const struct sbus *bus, const struct sbus_request *request)
+/* What @request is made for, if anything, and SYMPHONY_CALL_* for it. */
+struct chain {
+	struct sbus_message *parent;
+	uint32_t flags;
+};
+
+/* The same when it is not simply nothing: 0, or -EINVAL with @error filled. */
+int chain_find(const struct sbus *bus, const struct sbus_request *request, struct chain *chain,
+	       struct sbus_error *error);
+
+static inline int chain_begin(const struct sbus *bus, const struct sbus_request *request,
+			      struct chain *chain, struct sbus_error *error)
 {
-	const struct sbus_message *parent = request->parent;
-
-	if (likely(!parent && !request->flags))
-		return true;
-	return !(request->flags & ~(SBUS_CALL_DETACHED | SBUS_CALL_IDEMPOTENT)) &&
-	       (!parent || (parent->bus == bus && !(request->flags & SBUS_CALL_DETACHED)));
-}
-
-/* What @request is made for, or NULL. */
-static inline struct sbus_message *chain_parent(const struct sbus *bus,
-						const struct sbus_request *request)
-{
-	struct sbus_message *parent = request->parent ? request->parent : chain_current;
-
-	if (likely(!parent))
-		return NULL;
-	if (parent->bus != bus || request->flags & SBUS_CALL_DETACHED ||
-	    atomic_load_explicit(&parent->answered, memory_order_relaxed))
-		return NULL;
-	return parent;
+	*chain = (struct chain){ 0 };
+	if (likely(!chain_current && !request->parent && !request->flags))
+		return 0;
+	return chain_find(bus, request, chain, error);
 }
 
 /* Names it in @call. */

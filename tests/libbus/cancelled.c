@@ -187,7 +187,7 @@ TEST_F(cancelled, running_handler_sees_it_when_another_thread_receives)
 TEST_F(cancelled, handler_finds_its_own_among_many)
 {
 	struct sbus_request request = request_for("busy", "look", "", 0);
-	struct outcome other = OUTCOME_INIT;
+	static struct outcome other = OUTCOME_INIT;
 	struct sbus_slot *slot;
 
 	ASSERT_EQ(0, busy_start(3));
