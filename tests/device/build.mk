@@ -3,7 +3,8 @@
 
 KSELFTEST_INC ?= /usr/local/include/kselftest
 
-device_tests := $(filter-out device,$(basename $(notdir $(wildcard tests/device/*.c))))
+device_shared := device claim
+device_tests := $(filter-out $(device_shared),$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
 TEST_PROGS += $(device_progs)
 
@@ -12,8 +13,9 @@ $(O)/obj/tests/device/%.o: tests/device/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-sign-compare -isystem $(KSELFTEST_INC) -c -o $@ $<
 
-$(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o $(O)/obj/tests/device/device.o
+$(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
+		$(device_shared:%=$(O)/obj/tests/device/%.o)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^
 
-.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) device))
+.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared)))
