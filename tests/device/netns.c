@@ -147,6 +147,44 @@ TEST_F(netns, what_is_the_others_is_out_of_reach)
 	EXPECT_EQ(0, ep_reply(&self->ep, msg, NULL, 0, 0));
 }
 
+TEST_F(netns, belongs_to_the_root_of_its_user_namespace)
+{
+	struct kid kid;
+	int ret;
+
+	/* A container: its root may in its own what root may outside. */
+	if (!kid_fork(&kid)) {
+		struct kid user, root;
+		struct ep ep;
+
+		if (kid_unshare(&kid, CLONE_NEWUSER | CLONE_NEWNET))
+			_exit(1);
+		if (!kid_fork(&user)) {
+			EXPECT_EQ(0, dev_become(5, 5));
+			EXPECT_EQ(0, ep_join_bus(&ep, "inner", SYMPHONY_JOIN_CREATE,
+						 0600, 0));
+			kid_tell(&user, 0);
+			kid_hear(&user, (__s64[1]){});
+			_exit(0);
+		}
+		EXPECT_EQ(0, kid_hear(&user, (__s64[1]){}));
+		if (!kid_fork(&root)) {
+			EXPECT_EQ(0, syscall(SYS_setresuid, 0, 0, 0));
+			EXPECT_EQ(0, ep_join_bus(&ep, "inner", 0, 0, 0));
+			EXPECT_EQ(0, dev_become(6, 6));
+			EXPECT_EQ(-EACCES, ep_join_bus(&ep, "inner", 0, 0, 0));
+			_exit(0);
+		}
+		EXPECT_EQ(0, kid_reap(&root));
+		kid_tell(&user, 0);
+		_exit(kid_reap(&user));
+	}
+	ret = kid_map(&kid, "0 100000 1000");
+	if (ret)
+		SKIP(return, "no user namespaces (%d)", ret);
+	EXPECT_EQ(0, kid_reap(&kid));
+}
+
 TEST_F(netns, of_join_counts_not_of_open)
 {
 	struct kid kid;
