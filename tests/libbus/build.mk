@@ -13,7 +13,7 @@ $(O)/obj/tests/libbus/%.o: tests/libbus/%.c
 
 $(LIBBUS_TEST_PROGS): $(O)/tests/libbus-%: $(O)/obj/tests/libbus/%.o \
 		$(O)/obj/tests/libbus/common.o $(O)/obj/tests/libbus/server.o \
-		$(O)/obj/libbus/idmap.o $(O)/libsymphony.so
+		$(O)/obj/tests/device/device.o $(O)/obj/libbus/idmap.o $(O)/libsymphony.so
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson \
 		-Wl,-rpath,'$$ORIGIN/..'

@@ -337,7 +337,7 @@ TEST_F(call, killed_replica_is_an_outcome)
 	struct sbus_request request = request_for("victim", "hold", "{\"method\":\"hold\"}", 17);
 	struct outcome outcomes[100];
 	int status, told = 0;
-	pid_t pid = serve_child(self->bus, "victim", "2");
+	pid_t pid = serve_child(self->bus, "victim", "--threads", "2", NULL);
 
 	ASSERT_LT(0, pid);
 	request.content_type = SBUS_JSON;

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,7 @@ static int hold(void *self, struct sbus_invocation *inv)
 	if (!completion)
 		return -ENOMEM;
 	state->held[state->nr_held++] = completion;
+	probe_seen.held++;
 	return SBUS_PENDING;
 }
 
@@ -363,12 +365,18 @@ pid_t run_probe(const char *const *argv, bool silent)
 	_exit(127);
 }
 
-pid_t serve_child(struct sbus *bus, const char *id, const char *threads)
+pid_t serve_child(struct sbus *bus, const char *id, ...)
 {
-	const char *argv[] = { "probe", "--bus", test_bus(), "--id", id, "--threads", threads, NULL };
-	pid_t pid = run_probe(argv, false);
-	int r = -ETIMEDOUT;
+	const char *argv[16] = { "probe", "--bus", test_bus(), "--id", id };
+	int r = -ETIMEDOUT, argc = 5;
+	va_list options;
+	pid_t pid;
 
+	va_start(options, id);
+	while ((argv[argc] = va_arg(options, const char *)))
+		argc++;
+	va_end(options);
+	pid = run_probe(argv, false);
 	if (pid < 0)
 		return pid;
 	for (int i = 0; i < 1000; i++) {

@@ -51,7 +51,7 @@ extern const struct symphony_extension probe;
 
 /* What happened to it, for tests in the same process. */
 struct probe_seen {
-	atomic_int inits, finis, cancelled, gone, late;
+	atomic_int inits, finis, held, cancelled, gone, late;
 	atomic_int reason;
 	atomic_ullong endpoint;
 };
@@ -67,8 +67,11 @@ struct sbus *test_open(void);
  * as this process has threads, and nothing but exec is safe after its fork().
  */
 pid_t run_probe(const char *const *argv, bool silent);
-/* Runs it with @id on the test's bus: its pid when the id can be called, or -errno. */
-pid_t serve_child(struct sbus *bus, const char *id, const char *threads);
+/*
+ * Runs it with @id on the test's bus, and options, ended by NULL: its pid when the id
+ * can be called, or -errno.
+ */
+pid_t serve_child(struct sbus *bus, const char *id, ...) __attribute__((sentinel));
 /* SIGTERM: returns the exit status, or -errno. */
 int stop_child(pid_t pid);
 

@@ -145,7 +145,7 @@ TEST_F(pit_serve, deadline_of_the_caller_ends_what_is_owed)
 	EXPECT_EQ(-ETIMEDOUT, probe_seen.reason);
 }
 
-TEST_F(pit_serve, answer_to_a_caller_that_cancelled_is_told_to_be_late)
+TEST_F(pit_serve, caller_that_gives_up_cancels_what_is_owed)
 {
 	struct sbus_request request = SBUS_REQUEST_INIT("probe");
 	static struct outcome remote = OUTCOME_INIT;
@@ -155,11 +155,16 @@ TEST_F(pit_serve, answer_to_a_caller_that_cancelled_is_told_to_be_late)
 	request.body = "{\"method\":\"hold\"}";
 	request.body_len = 17;
 	ASSERT_EQ(0, sbus_call_async(self->bus, &request, outcome_reply, &remote, &slot, NULL));
-	usleep(50000);
+	while (!probe_seen.held)
+		usleep(1000);
 	EXPECT_EQ(0, sbus_slot_cancel(slot));
 	sbus_slot_unref(slot);
+	while (!probe_seen.cancelled)
+		usleep(1000);
+	EXPECT_EQ(-ECANCELED, probe_seen.reason);
 	ASSERT_EQ(0, CALL("{\"method\":\"release\"}"));
 	EXPECT_TRUE(answered(self->reply, "0"));
+	EXPECT_EQ(1, probe_seen.cancelled);
 }
 
 TEST_F(pit_serve, death_of_a_caller_cancels_what_is_owed_and_is_told)
@@ -211,7 +216,7 @@ TEST_F(pit_serve, stop_ends_remote_calls_with_an_error_and_frees_the_id)
 TEST_F(pit_serve, process_of_one_extension_serves_and_ends_with_sigterm)
 {
 	struct sbus_message *reply = NULL;
-	pid_t pid = serve_child(self->bus, "child", "2");
+	pid_t pid = serve_child(self->bus, "child", "--threads", "2", NULL);
 
 	ASSERT_LT(0, pid);
 	EXPECT_EQ(0, sbus_call_json(self->bus, "child", "{\"method\":\"echo\",\"params\":7}", 28, 0,
@@ -225,8 +230,8 @@ TEST_F(pit_serve, process_of_one_extension_serves_and_ends_with_sigterm)
 
 TEST_F(pit_serve, two_replicas_share_the_calls)
 {
-	pid_t a = serve_child(self->bus, "pair", "1");
-	pid_t b = serve_child(self->bus, "pair", "1");
+	pid_t a = serve_child(self->bus, "pair", NULL);
+	pid_t b = serve_child(self->bus, "pair", NULL);
 	int of_a = 0, of_b = 0;
 
 	ASSERT_LT(0, a);
