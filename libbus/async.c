@@ -4,9 +4,11 @@
  *
  * A call is sent at once. When the kernel says that there is no room, it waits
  * here, behind those for the same extension that wait already, so that order is
- * kept; it is sent again when an outcome came (which makes room) and, as others
- * make room too, after a delay that grows. The connection's reference to a call
- * ends with its callback, which runs once: whoever makes the state DONE runs it.
+ * kept. It is sent again when something came: an outcome, which makes room, or the
+ * kernel's notice that there is room at the receiver. Room that the user makes here,
+ * or in other processes, comes without a word, so that is looked for now and then.
+ * The connection's reference to a call ends with its callback, which runs once:
+ * whoever makes the state DONE runs it.
  */
 #include "async.h"
 
@@ -20,8 +22,8 @@
 #include "service.h"
 #include "slot.h"
 
-#define RETRY_MIN 200000		/* ns */
-#define RETRY_MAX 10000000
+#define RETRY_NS 10000000
+#define RETRY_TOLD_NS 1000000000	/* if the kernel had no memory for its notice */
 
 static bool no_room(int r)
 {
@@ -127,14 +129,13 @@ static int send_chained_locked(struct sbus *bus, struct sbus_slot *slot,
 	return r ? r : send_locked(bus, slot);
 }
 
-static void schedule_locked(struct sbus *bus, const struct sbus_slot *slot)
+/* There was no room, as @r says: when to try again. */
+static void schedule_locked(struct sbus *bus, int r)
 {
-	if (slot && slot->call.deadline && slot->call.deadline < bus->first_deadline)
-		bus->first_deadline = slot->call.deadline;
-	if (bus->retry_at == UINT64_MAX) {
-		bus->retry_delay = RETRY_MIN;
-		bus->retry_at = sbus_now() + RETRY_MIN;
-	}
+	uint64_t when = sbus_now() + (r == -EAGAIN ? RETRY_TOLD_NS : RETRY_NS);
+
+	if (when < bus->retry_at)
+		bus->retry_at = when;
 }
 
 /* The thread that looks after waiting calls while threads serve has to know. */
@@ -156,8 +157,9 @@ static int follow_locked(struct sbus_slot *slot, struct sbus_message *parent)
 	return parent->cancelled ? chain_status(parent->cancelled) : 0;
 }
 
-/* @slot has to wait: 0 or -errno, and then there is no call. */
-static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent)
+/* @slot has to wait, as @why says: 0 or -errno, and then there is no call. */
+static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent,
+			int why)
 {
 	struct service *service = slot->service;
 	size_t len = slot->call.body_len;
@@ -191,7 +193,9 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	if (list_empty(&service->blocked))
 		list_add_tail(&service->blocked, &bus->blocked);
 	atomic_store_explicit(&bus->unsettled, true, memory_order_relaxed);
-	schedule_locked(bus, slot);
+	if (slot->call.deadline && slot->call.deadline < bus->first_deadline)
+		bus->first_deadline = slot->call.deadline;
+	schedule_locked(bus, why);
 	return 0;
 }
 
@@ -204,7 +208,7 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 		r = send_chained_locked(bus, slot, parent);
 	}
 	if (unlikely(no_room(r)))
-		r = queue_locked(bus, slot, parent);
+		r = queue_locked(bus, slot, parent, r);
 	if (unlikely(r)) {
 		list_del(&slot->node);
 		slot->state = SLOT_DONE;
@@ -254,7 +258,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	slot->body = NULL;
 	slot->call = (struct symphony_call){
 		.size = sizeof(slot->call),
-		.flags = chain.flags,
+		.flags = chain.flags | SYMPHONY_CALL_NOTIFY,
 		.handle = service->handle,
 		.method = request->method,
 		.key = request->key,
@@ -317,8 +321,8 @@ int async_cancel(struct sbus_slot *slot)
 	}
 }
 
-/* Sends what waits for one extension: true when some still has to wait. */
-static bool send_waiting_locked(struct sbus *bus, struct service *service)
+/* Sends what waits for one extension: why some still has to wait, or 0. */
+static int send_waiting_locked(struct sbus *bus, struct service *service)
 {
 	int r = 0;
 
@@ -340,7 +344,7 @@ static bool send_waiting_locked(struct sbus *bus, struct service *service)
 		slot_put(slot);
 		bus_lock(bus);
 	}
-	return !list_empty(&service->waiting);
+	return list_empty(&service->waiting) ? 0 : r;
 }
 
 /* Ends the waiting calls whose deadline passed, and finds the next deadline. */
@@ -358,6 +362,20 @@ static void expire_locked(struct sbus *bus, struct service *service, uint64_t no
 		else if (deadline && deadline < bus->first_deadline)
 			bus->first_deadline = deadline;
 	}
+}
+
+void async_room(struct sbus *bus)
+{
+	bool flushing;
+
+	bus_lock(bus);
+	/* Also for a call that is just about to wait. */
+	bus->retry_at = 0;
+	flushing = bus->flushing;
+	bus_unlock(bus);
+	/* Otherwise this thread is going to flush. */
+	if (flushing)
+		kick(bus);
 }
 
 void async_parent_over_locked(struct sbus *bus, uint64_t id, int reason)
@@ -382,12 +400,12 @@ static void flush_locked(struct sbus *bus, bool now)
 {
 	uint64_t time = sbus_now();
 	struct list todo;
-	bool waits = false;
+	int r;
 
 	if (bus->flushing || (!now && time < bus->retry_at && time < bus->first_deadline))
 		return;
 	bus->flushing = true;
-	bus->first_deadline = UINT64_MAX;
+	bus->retry_at = bus->first_deadline = UINT64_MAX;
 	list_init(&todo);
 	while (!list_empty(&bus->blocked))
 		list_move_tail(bus->blocked.next, &todo);
@@ -396,20 +414,14 @@ static void flush_locked(struct sbus *bus, bool now)
 		struct service *service = container_of(node, struct service, blocked);
 
 		expire_locked(bus, service, time);
-		if (send_waiting_locked(bus, service)) {
-			if (list_empty(&service->blocked))
-				list_add_tail(&service->blocked, &bus->blocked);
-			waits = true;
-		}
+		r = send_waiting_locked(bus, service);
+		if (!r)
+			continue;
+		if (list_empty(&service->blocked))
+			list_add_tail(&service->blocked, &bus->blocked);
+		schedule_locked(bus, r);
 	}
 	bus->flushing = false;
-	if (!waits && list_empty(&bus->blocked)) {
-		bus->retry_at = bus->first_deadline = UINT64_MAX;
-		return;
-	}
-	if (bus->retry_delay < RETRY_MAX)
-		bus->retry_delay *= 2;
-	bus->retry_at = sbus_now() + bus->retry_delay;
 }
 
 int async_process(struct sbus *bus, bool now)

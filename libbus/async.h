@@ -14,6 +14,8 @@ void async_outcome(struct sbus *bus, struct sbus_message *reply);
  * calls whose outcome was made here. Returns how many callbacks ran.
  */
 int async_process(struct sbus *bus, bool now);
+/* There is room again where a call found none. */
+void async_room(struct sbus *bus);
 /* A request has an outcome: so have the calls made for it that wait here. */
 void async_parent_over_locked(struct sbus *bus, uint64_t id, int reason);
 /* By when to call that: UINT64_MAX for never, 0 for now. */

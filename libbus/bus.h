@@ -83,7 +83,6 @@ struct sbus {
 	uint32_t nr_waiting;
 	bool flushing;
 	uint64_t retry_at;
-	uint64_t retry_delay;
 	uint64_t first_deadline;	/* no waiting call has an earlier one */
 };
 

@@ -143,6 +143,9 @@ void notice_take(struct sbus *bus, const struct symphony_msg *msg)
 	case SYMPHONY_MSG_GONE:
 		watch_gone(bus, msg->sender);
 		break;
+	case SYMPHONY_MSG_ROOM:
+		async_room(bus);
+		break;
 	case SYMPHONY_MSG_CANCELLED:
 		cancelled(bus, msg);
 		break;

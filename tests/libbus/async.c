@@ -106,6 +106,28 @@ TEST_F(async, calls_wait_for_room_and_keep_their_order)
 	EXPECT_EQ(0, counted.disordered);
 }
 
+TEST_F(async, call_goes_on_when_others_make_room)
+{
+	struct count counted = { .last = -1 }, others = { .last = -1 };
+	struct sbus *other = test_open();
+
+	ASSERT_EQ(0, send_numbers(other, "keep", 4, 8000, count, &others, NULL));
+	server_wait_kept(&self->server, 2);
+	ASSERT_EQ(0, send_numbers(self->bus, "echo", 1, 30000, count, &counted, &self->error));
+	/* The kernel is going to tell: there is no hurry. */
+	EXPECT_LT(sbus_now() + 300 * MS, sbus_get_timeout(self->bus));
+	EXPECT_NE(UINT64_MAX, sbus_get_timeout(self->bus));
+	while (others.told < 4) {
+		server_answer_kept(&self->server, true);
+		sbus_wait(other, sbus_now() + 10 * MS);
+		sbus_process(other);
+	}
+	process_until(self->bus, &counted.told, 1);
+	EXPECT_EQ(1, counted.told);
+	EXPECT_EQ(0, counted.errors);
+	sbus_unref(other);
+}
+
 TEST_F(async, descriptor_is_readable_when_there_is_an_outcome)
 {
 	struct pollfd pollfd = { .fd = sbus_get_fd(self->bus), .events = sbus_get_events(self->bus) };
