@@ -67,6 +67,37 @@ TEST_F(room, send_gets_eagain_until_the_receiver_drains)
 	EXPECT_EQ(-EAGAIN, ep_send(&self->duo.client, &call));
 }
 
+TEST_F(room, notice_of_room_comes_once)
+{
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	int why, replies = 0, rooms = 0;
+
+	duo_flood(&self->duo, BODY, 1, &why);
+	ASSERT_EQ(-EAGAIN, why);
+	call = large(self, 0);
+	call.flags = SYMPHONY_CALL_NOTIFY;
+	call.cookie = 7;
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(-EAGAIN, ep_send(&self->duo.client, &call));
+	EXPECT_EQ(NULL, ep_next(&self->duo.client, DEV_BEAT));
+	EXPECT_EQ(0, serve_one(self));
+	while (replies + rooms < 2) {
+		msg = ep_next(&self->duo.client, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		replies += msg->type == SYMPHONY_MSG_REPLY;
+		if (msg->type != SYMPHONY_MSG_ROOM)
+			continue;
+		rooms++;
+		EXPECT_EQ(self->duo.server.id, msg->sender);
+		EXPECT_EQ(self->duo.svc, msg->handle);
+		EXPECT_EQ(7, msg->cookie);
+	}
+	EXPECT_EQ(1, rooms);
+	EXPECT_EQ(0, ep_send(&self->duo.client, &call));
+	EXPECT_EQ(NULL, ep_next(&self->duo.client, DEV_BEAT));
+}
+
 TEST_F(room, received_is_not_yet_room)
 {
 	const struct symphony_msg *msg;
