@@ -52,6 +52,25 @@ static bool is_told(struct _test_data_takeover *self, struct ep *ep, struct ep *
 	       !msg->body_len && !ep_release(ep, msg);
 }
 
+/*
+ * Serve the next request of @ep; its method. What @ep is told and its requests
+ * come in turn: TAKEOVERs in front of it are counted.
+ */
+static long serve_or_hear(struct ep *ep, int *told)
+{
+	const struct symphony_msg *msg;
+	long method;
+
+	while ((msg = ep_next(ep, DEV_LONG)) && msg->type == SYMPHONY_MSG_TAKEOVER) {
+		ep_release(ep, msg);
+		++*told;
+	}
+	if (!msg)
+		return -errno;
+	method = msg->method;
+	return ep_reply(ep, msg, NULL, 0, SYMPHONY_REPLY_RELEASE) ?: method;
+}
+
 /* Send @nr calls from @from on. */
 static int send_marked(struct _test_data_takeover *self, __u64 from, int nr)
 {
@@ -136,16 +155,20 @@ TEST_F(takeover, moves_a_call_that_waits_for_its_answer)
 TEST_F(takeover, leaves_the_calls_of_other_services)
 {
 	__u64 other;
+	int told = 0;
 
 	ASSERT_EQ(0, ep_claim(&self->a, "other", &other));
 	ASSERT_EQ(0, ep_mark(&self->client, other, 1, 10));
 	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 2, 10));
 	ASSERT_EQ(0, ep_mark(&self->client, other, 3, 10));
 	ASSERT_EQ(0, take_over(&self->b, 0));
-	EXPECT_EQ(1, ep_serve(&self->a));
-	EXPECT_EQ(3, ep_serve(&self->a));
+	EXPECT_EQ(1, serve_or_hear(&self->a, &told));
+	EXPECT_EQ(3, serve_or_hear(&self->a, &told));
 	EXPECT_EQ(2, ep_serve(&self->b));
-	EXPECT_TRUE(is_told(self, &self->a, &self->b));
+	if (!told) {
+		EXPECT_TRUE(is_told(self, &self->a, &self->b));
+	}
+	EXPECT_TRUE(ep_is_quiet(&self->a));
 }
 
 TEST_F(takeover, makes_the_old_one_no_replica_that_may_come_back)
@@ -332,7 +355,7 @@ TEST_F(takeover, after_takeover_loses_nothing_on_the_way)
 	const int nr = 100;
 
 	for (int round = 0; round < 10; round++) {
-		int seen[100] = {};
+		int seen[100] = {}, told = 0;
 
 		for (int i = 0; i < nr; i++) {
 			ASSERT_EQ(0, ep_mark(&self->client, self->svc, i, 500));
@@ -340,15 +363,14 @@ TEST_F(takeover, after_takeover_loses_nothing_on_the_way)
 		for (int i = 1; i <= 6; i++) {
 			ASSERT_EQ(0, take_over(line[i % 3], 0));
 		}
-		EXPECT_TRUE(is_told(self, &self->a, &self->b));
-		EXPECT_TRUE(is_told(self, &self->a, &self->b));
 		for (int i = 0; i < nr; i++) {
-			long method = ep_serve(&self->a);
+			long method = serve_or_hear(&self->a, &told);
 
 			ASSERT_LE(0, method);
 			EXPECT_EQ(1, ++seen[method]);
 			ASSERT_EQ(0, ep_fetch(&self->client, &(__u64){ 0 }));
 		}
+		EXPECT_EQ(2, told);
 	}
 }
 
