@@ -167,11 +167,10 @@ static int by_value(const void *a, const void *b)
  * The figure is the median of a few: now and then the kernel has housekeeping
  * to do, for the length of ten round trips.
  */
-static void measure(const struct bench_peer *peer, size_t size)
+static void measure(const struct bench_peer *peer, size_t size, const char *label)
 {
 	unsigned char *request = malloc(size);
 	uint64_t round = 0, ns[3];
-	char label[24];
 	pid_t pid;
 
 	if (!request)
@@ -198,34 +197,38 @@ static void measure(const struct bench_peer *peer, size_t size)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	free(request);
-	snprintf(label, sizeof(label), "%zu", size);
 	bench_print(peer->name, label, ns[ARRAY_SIZE(ns) / 2], BENCH_ROUNDS);
 }
 
-/*
- * Each size from a fresh process, so that none starts from another's state.
- * $BENCH_SIZE leaves one of them.
- */
+/* In a fresh process, so that no measurement starts from another's state. */
+void bench_round_trips_at(const struct bench_peer *peer, size_t size, const char *label)
+{
+	int status;
+	pid_t pid;
+
+	bench_pin();
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		measure(peer, size, label);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		errx(1, "%s at %zu bytes failed", peer->name, size);
+}
+
+/* $BENCH_SIZE leaves one of the sizes. */
 void bench_round_trips(const struct bench_peer *peer)
 {
 	const char *only = getenv("BENCH_SIZE");
+	char label[24];
 
-	bench_pin();
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
-		int status;
-		pid_t pid;
-
 		if (only && strtoul(only, NULL, 10) != sizes[i])
 			continue;
-		fflush(stdout);
-		pid = fork();
-		if (pid < 0)
-			err(1, "fork");
-		if (!pid) {
-			measure(peer, sizes[i]);
-			_exit(0);
-		}
-		if (waitpid(pid, &status, 0) != pid || status)
-			errx(1, "%s at %zu bytes failed", peer->name, sizes[i]);
+		snprintf(label, sizeof(label), "%zu", sizes[i]);
+		bench_round_trips_at(peer, sizes[i], label);
 	}
 }

@@ -34,6 +34,9 @@ struct bench_peer {
 /* Measure a peer at every size and print "name size figure" for each. */
 void bench_round_trips(const struct bench_peer *peer);
 
+/* The same at one size, for a row of another @label. */
+void bench_round_trips_at(const struct bench_peer *peer, size_t size, const char *label);
+
 /* The child's side: where requests may go, and what a request is answered with. */
 extern unsigned char bench_scratch[BENCH_SIZE_MAX];
 void bench_serving(void);

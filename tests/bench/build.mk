@@ -32,4 +32,5 @@ $(O)/bench/profile.so: $(O)/obj/tests/bench/profile.o
 
 bench-insn:			## instructions per round trip, checked against the baseline; UPDATE=1 makes a new one
 	@ICOUNT=1 UPDATE="$(UPDATE)" COMMIT="$$(git describe --always --dirty --exclude='*')" \
-		VM_ENV="UPDATE COMMIT" tests/vm/run tests/bench/check
+		VM_ENV="UPDATE COMMIT" tests/vm/run 'tests/bench/check; bad=$$?; \
+			tests/suite $$O/tests/device-flood && exit $$bad'

@@ -18,6 +18,7 @@ PAGE = HERE.parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: made by make bench-insn UPDATE=1 -->", "<!-- end of figures -->"
 
 PROGRAMS = ["calibrate", "futex", "pipe", "seqpacket", "symphony", "symphony deadline",
+            "symphony services", "symphony spread", "symphony outstanding",
             "libsymphony", "pit", "roundtrip.py asyncio", "roundtrip.py pit",
             "roundtrip.py remote"]
 
@@ -38,6 +39,13 @@ CALLS = {
     "python-remote": "Python to a Python extension in its own process, the same",
     "python-asyncio": "*the same through an asyncio unix socket, in JSON*",
 }
+# At 64 B: the figure at each of these counts of what the title says.
+COUNTS = ["1", "100", "10000"]
+FLAT = {
+    "services": "services on the bus, one of them called",
+    "spread": "services on the bus, all called, in no order",
+    "outstanding": "calls outstanding",
+}
 # What is judged, each against a peer: the peer's figure in the same run.
 PEER_OF = {
     "symphony": "seqpacket",
@@ -51,6 +59,8 @@ PEER_OF = {
 }
 
 GROWTH = 1.03
+# Of a figure over that at the first count.
+FLATNESS = 1.05
 # Instructions, asserted on the baseline's kernel. A pair is a difference.
 TARGETS = [
     (("symphony 64",), 11000),
@@ -151,6 +161,15 @@ def judge(now, baseline):
             tell(None, claim, elsewhere)
         else:
             tell(figure <= limit, f"{claim}: {figure}")
+    for name in FLAT:
+        for count in COUNTS[1:]:
+            row, first = f"{name} {count}", f"{name} {COUNTS[0]}"
+            missing = [row for row in (first, row) if row not in now]
+            if missing:
+                tell(False, f"{row} is as {first}", f"{missing[0]} was not measured")
+                continue
+            ratio = now[row] / now[first]
+            tell(ratio <= FLATNESS, f"{row}: {ratio:.3f} of {first}, at most {FLATNESS}")
     return verdicts
 
 
@@ -164,7 +183,7 @@ def aligned(rows):
 
 
 def table(now):
-    """Both tables, in thousand instructions, or in us where the clock is one."""
+    """The tables, in thousand instructions, or in us where the clock is one."""
     unit = "thousand instructions" if now.counts_instructions() else "us"
 
     def figure(row):
@@ -172,6 +191,12 @@ def table(now):
             return ""
         ratio = now.ratio(row)
         return f"{now[row] / 1000:.2f}" + (f" ({ratio:.2f})" if ratio else "")
+
+    def figure_of_first(name, count):
+        row, first = f"{name} {count}", f"{name} {COUNTS[0]}"
+        if row not in now or first not in now:
+            return ""
+        return f"{now[row] / 1000:.2f} ({now[row] / now[first]:.3f})"
 
     round_trips = [[f"{unit} a round trip (of seqpacket)"] + list(SIZES.values())]
     for name, title in ROUND_TRIPS.items():
@@ -183,7 +208,11 @@ def table(now):
             continue
         above = f"{(now[row] - now[direct]) / 1000:.2f}" if direct in now else ""
         calls.append([title, figure(row), above])
-    return f"{aligned(round_trips)}\n\n{aligned(calls)}\n"
+    flat = [[f"{unit} a round trip at 64 B (of the first)"]
+            + [f"{int(count):,}" for count in COUNTS]]
+    for name, title in FLAT.items():
+        flat.append([title] + [figure_of_first(name, count) for count in COUNTS])
+    return f"{aligned(round_trips)}\n\n{aligned(calls)}\n\n{aligned(flat)}\n"
 
 
 def update(text, commit):

@@ -2,28 +2,37 @@
 /*
  * The bus, by bare ioctls: CALL against REPLY with RECV. What was received is
  * given back with the next operation, so that a round trip is two syscalls.
- * With the argument "deadline" each call has one.
+ * With the argument "deadline" each call has one. "services", "spread" and
+ * "outstanding" ask whether a call costs more where there is more: services on
+ * the bus, of which one or all are called, and calls without an outcome.
  */
 #include "bench.h"
 
 #include <err.h>
 #include <fcntl.h>
 #include <linux/symphony.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #define POOL_SIZE	(1U << 20)
 #define DEADLINE_NS	10000000000ULL
+#define FLAT_SIZE	64
+#define FLAT_MAX	10000
+#define FLAT_POOL	(16U << 20)
+#define QUEUE_MAX	"/sys/module/symphony/parameters/queue_max"
 
 static const char bus_name[] = "bench";
-static const char service_name[] = "echo";
 static int device;
 static const unsigned char *pool;
-static uint64_t handle;
+static uint64_t handles[FLAT_MAX];
 static uint32_t held;
 static int have_held;
 static int with_deadline;
+static unsigned int nr_services = 1;
+static unsigned int nr_called = 1;
+static unsigned int nr_outstanding = 1;
 
 static const struct symphony_msg *message(uint32_t offset)
 {
@@ -46,7 +55,7 @@ static void join(unsigned int flags)
 		.flags = flags,
 		.name = (uintptr_t)bus_name,
 		.name_len = strlen(bus_name),
-		.pool_size = POOL_SIZE,
+		.pool_size = nr_outstanding > 1 ? FLAT_POOL : POOL_SIZE,
 	};
 
 	device = open("/dev/symphony", O_RDWR | O_CLOEXEC);
@@ -59,17 +68,22 @@ static void join(unsigned int flags)
 		err(1, "mmap of the pool");
 }
 
-static uint64_t service(unsigned long operation, const char *what)
+/* CLAIM or RESOLVE all services. */
+static void services(unsigned long operation, const char *what)
 {
-	struct symphony_service service = {
-		.size = sizeof(service),
-		.name = (uintptr_t)service_name,
-		.name_len = strlen(service_name),
-	};
+	char name[16];
 
-	if (ioctl(device, operation, &service))
-		err(1, "%s", what);
-	return service.handle;
+	for (unsigned int i = 0; i < nr_services; i++) {
+		struct symphony_service service = {
+			.size = sizeof(service),
+			.name = (uintptr_t)name,
+			.name_len = snprintf(name, sizeof(name), "echo%u", i),
+		};
+
+		if (ioctl(device, operation, &service))
+			err(1, "%s", what);
+		handles[i] = service.handle;
+	}
 }
 
 static void serve(size_t size)
@@ -89,10 +103,12 @@ static void serve(size_t size)
 	};
 
 	join(SYMPHONY_JOIN_CREATE);
-	service(SYMPHONY_IOC_CLAIM, "CLAIM");
+	services(SYMPHONY_IOC_CLAIM, "CLAIM");
 	bench_serving();
-	if (ioctl(device, SYMPHONY_IOC_RECV, &recv))
-		err(1, "RECV");
+	/* All but the last stay with the server, which does not answer them. */
+	for (unsigned int i = 0; i < nr_outstanding; i++)
+		if (ioctl(device, SYMPHONY_IOC_RECV, &recv))
+			err(1, "RECV");
 	for (;;) {
 		reply.id = message(offset)->id;
 		reply.slot = offset;
@@ -105,16 +121,36 @@ static void serve(size_t size)
 
 static void connect_caller(size_t size)
 {
-	(void)size;
 	join(0);
-	handle = service(SYMPHONY_IOC_RESOLVE, "RESOLVE");
+	services(SYMPHONY_IOC_RESOLVE, "RESOLVE");
+	for (unsigned int i = 1; i < nr_outstanding; i++) {
+		struct symphony_call send = {
+			.size = sizeof(send),
+			.handle = handles[0],
+			.body = (uintptr_t)bench_scratch,
+			.body_len = size,
+			.reply_max = size,
+		};
+
+		if (ioctl(device, SYMPHONY_IOC_SEND, &send))
+			err(1, "SEND");
+	}
+}
+
+/* The next service to call: each of them as often, in no order. */
+static unsigned int next_called(void)
+{
+	static uint32_t state = 1;
+
+	state = state * 1664525 + 1013904223;
+	return (uint64_t)state * nr_called >> 32;
 }
 
 static const void *call(const void *request, size_t size)
 {
 	struct symphony_call call = {
 		.size = sizeof(call),
-		.handle = handle,
+		.handle = handles[next_called()],
 		.body = (uintptr_t)request,
 		.body_len = size,
 		.reply_max = size,
@@ -132,19 +168,61 @@ static const void *call(const void *request, size_t size)
 	return body(held, size);
 }
 
+/* At one size, with more and more of what is counted in @nr. */
+static void flat(const struct bench_peer *peer, unsigned int *nr, unsigned int *too)
+{
+	char label[24];
+
+	for (*nr = 1; *nr <= FLAT_MAX; *nr *= 100) {
+		*too = *nr;
+		snprintf(label, sizeof(label), "%u", *nr);
+		bench_round_trips_at(peer, FLAT_SIZE, label);
+	}
+}
+
+/* How many messages one sender may have at one server: what it was before. */
+static unsigned int set_queue_max(unsigned int max)
+{
+	FILE *file = fopen(QUEUE_MAX, "r+e");
+	unsigned int before;
+
+	if (!file || fscanf(file, "%u", &before) != 1)
+		err(1, QUEUE_MAX);
+	rewind(file);
+	fprintf(file, "%u", max);
+	if (fclose(file))
+		err(1, QUEUE_MAX);
+	return before;
+}
+
 int main(int argc, char **argv)
 {
+	const char *mode = argc > 1 ? argv[1] : "";
 	struct bench_peer symphony = {
 		.name = "symphony",
 		.serve = serve,
 		.connect = connect_caller,
 		.call = call,
 	};
+	unsigned int queue_max;
 
-	if (argc > 1 && !strcmp(argv[1], "deadline")) {
-		with_deadline = 1;
-		symphony.name = "symphony-deadline";
+	if (!strcmp(mode, "services")) {
+		symphony.name = mode;
+		flat(&symphony, &nr_services, &nr_services);
+	} else if (!strcmp(mode, "spread")) {
+		symphony.name = mode;
+		flat(&symphony, &nr_services, &nr_called);
+	} else if (!strcmp(mode, "outstanding")) {
+		symphony.name = mode;
+		queue_max = set_queue_max(2 * FLAT_MAX);
+		flat(&symphony, &nr_outstanding, &nr_outstanding);
+		set_queue_max(queue_max);
+	} else {
+		if (!strcmp(mode, "deadline")) {
+			with_deadline = 1;
+			symphony.name = "symphony-deadline";
+		}
+		bench_round_trips(&symphony);
 	}
-	bench_round_trips(&symphony);
 	return 0;
 }
