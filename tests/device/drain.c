@@ -288,4 +288,47 @@ TEST_F(drain, is_over_with_what_is_queued_when_it_returns)
 	EXPECT_LE(1, served);
 }
 
+/* A replica that stops and starts all the time. */
+struct fidget {
+	struct ep *ep;
+	__u64 svc;
+	atomic_bool stop;
+};
+
+static void *fidget_run(void *arg)
+{
+	struct fidget *fidget = arg;
+
+	for (bool resume = false; !fidget->stop; resume = !resume)
+		ep_drain(fidget->ep, fidget->svc, resume);
+	return NULL;
+}
+
+TEST_F(drain, all_the_time_does_not_keep_a_caller_from_dying)
+{
+	struct fidget fidget = { .ep = &self->replicas[0], .svc = self->svc };
+	static unsigned char body[400000];
+	pthread_t thread;
+	struct kid kid;
+
+	/* The others hold nothing up. */
+	for (int i = 1; i < REPLICAS; i++) {
+		ASSERT_EQ(0, ep_drain(&self->replicas[i], self->svc, false));
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, fidget_run, &fidget));
+	if (!kid_fork(&kid)) {
+		struct symphony_call call = ep_request(self->svc, body, sizeof(body));
+		struct ep ep;
+
+		call.deadline = 0;
+		_exit(ep_join(&ep, MIB) || kid_tell(&kid, 1) || ep_call(&ep, &call));
+	}
+	ASSERT_EQ(0, kid_hear(&kid, &(__s64){ 0 }));
+	dev_nap(2 * DEV_BEAT);
+	kid_kill(&kid, SIGKILL);
+	EXPECT_NE(-ETIMEDOUT, kid_reap(&kid));
+	fidget.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 TEST_HARNESS_MAIN

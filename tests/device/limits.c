@@ -62,6 +62,13 @@ TEST_F(limits, half_the_pool_is_the_largest_body)
 	}
 }
 
+TEST_F(limits, half_the_pool_fits_beside_what_the_server_holds_itself)
+{
+	ASSERT_EQ(0, ep_watch(&self->duo.server, self->duo.client.id, 0, 0));
+	EXPECT_EQ(0, send_sized(self, MIB / 2 - HEADER, 1));
+	EXPECT_EQ(-EAGAIN, send_sized(self, MIB / 2 - HEADER, 1));
+}
+
 TEST_F(limits, too_large_bodies_are_emsgsize)
 {
 	static const __u32 bad[] = {

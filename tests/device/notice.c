@@ -398,4 +398,38 @@ TEST_F(notice, of_room_is_for_send_and_for_the_living)
 	EXPECT_EQ(1, ep_serve(&self->server));
 }
 
+TEST_F(notice, of_room_to_come_holds_up_nobody)
+{
+	static unsigned char body[25000];
+	struct symphony_call call = ep_marked(self->svc, 1, body, sizeof(body));
+	struct ep other;
+
+	/* While another one holds something, this much it may not have. */
+	ASSERT_EQ(0, ep_join(&other, MIB));
+	ASSERT_EQ(0, ep_mark(&other, self->svc, 2, 10));
+	call.flags = SYMPHONY_CALL_NOTIFY;
+	ASSERT_EQ(-EAGAIN, ep_send(&self->client, &call));
+	EXPECT_EQ(SYMPHONY_LIMIT_SHARE, call.limit);
+	EXPECT_NE(0, sent(self, 3, 10).id);
+	EXPECT_EQ(2, ep_serve(&self->server));
+	EXPECT_EQ(3, ep_serve(&self->server));
+	EXPECT_EQ(0, ep_fetch(&self->client, &(__u64){ 0 }));
+	EXPECT_NE(NULL, ep_expect(&self->client, SYMPHONY_MSG_ROOM, 1));
+	ep_close(&other);
+}
+
+TEST_F(notice, in_front_of_one_that_was_a_call_dies_with_its_receiver)
+{
+	struct symphony_call call = sent(self, 1, 10);
+	struct ep other;
+
+	ASSERT_NE(NULL, ep_expect(&self->server, SYMPHONY_MSG_CALL, 1));
+	ASSERT_EQ(0, ep_join(&other, MIB));
+	ASSERT_EQ(0, ep_watch(&self->server, other.id, 0, 0));
+	ep_close(&other);
+	ASSERT_EQ(0, ep_cancel(&self->client, call.id, call.slot));
+	ep_close(&self->server);
+	EXPECT_EQ(-ECANCELED, ep_fetch(&self->client, &(__u64){ 0 }));
+}
+
 TEST_HARNESS_MAIN

@@ -399,6 +399,28 @@ TEST_F(takeover, is_told_late_when_the_pool_is_full_but_is_told)
 	ep_close(&small);
 }
 
+TEST_F(takeover, back_and_forth_with_full_pools_ends)
+{
+	struct ep *both[] = { &self->a, &self->b };
+	int ret = 0, rounds;
+	__u64 other;
+
+	/* Their own calls take their pools. */
+	ASSERT_EQ(0, ep_claim(&self->c, "other", &other));
+	for (int i = 0; i < 2; i++) {
+		struct symphony_call call = ep_request(other, NULL, 0);
+
+		for (call.reply_max = MIB / 4; call.reply_max; call.reply_max /= 2) {
+			while (!ep_send(both[i], &call))
+				call.id = 0;
+		}
+	}
+	for (rounds = 0; rounds < 10 && !ret; rounds++)
+		ret = take_over(both[!(rounds % 2)], 0);
+	EXPECT_EQ(-ENOBUFS, ret);
+	EXPECT_LE(rounds, 8);
+}
+
 /* A thread that calls again and again until it is told to stop. */
 struct nagger {
 	struct ep ep;
