@@ -291,13 +291,26 @@ TEST_F(forged, a_moved_request_takes_nothing_along)
 		.name = (uintptr_t)"svc", .name_len = 3,
 	};
 	struct ep *server = &self->duo.server, heir;
-	struct symphony_call call = ep_request(self->duo.svc, "moved", 5);
+	struct symphony_call call = ep_request(self->duo.svc, "moved", 5), old;
 	const struct symphony_msg *msg;
+	unsigned char body[8000];
 	__u32 at;
 
-	/* It comes to stand where a longer one was. */
-	ASSERT_EQ(0, exchange(&self->other, server, self->duo.svc, 8000, 0xb1, 0xb2));
+	/* It comes to stand where longer ones were. */
+	memset(body, 0xb1, sizeof(body));
+	for (int i = 0; i < 10; i++) {
+		old = ep_request(self->duo.svc, body, sizeof(body));
+		ASSERT_EQ(0, ep_send(&self->other, &old));
+	}
+	for (int i = 0; i < 10; i++) {
+		ASSERT_EQ(0, ep_reply(server, ep_next(server, DEV_LONG), NULL, 0,
+				      SYMPHONY_REPLY_RELEASE));
+	}
 	ASSERT_EQ(0, ep_send(&self->duo.client, &call));
+	for (at = 0; at < MIB && ep_msg(server, at)->id != call.id;)
+		at += SYMPHONY_POOL_ALIGN;
+	ASSERT_LT(at, MIB);
+	ASSERT_EQ(0xb1, server->pool[at + sizeof(*msg) + call.body_len]);
 	ASSERT_EQ(0, ep_join(&heir, SYMPHONY_POOL_MIN));
 	ASSERT_EQ(0, dev_ioctl(heir.fd, SYMPHONY_IOC_CLAIM, &takeover));
 	msg = ep_next(&heir, DEV_LONG);

@@ -123,16 +123,30 @@ static bool is_inner_init(__u32 pid)
 	return is;
 }
 
-TEST(each_sees_what_its_namespaces_know)
+/* What a kid expects counts, with a fixture: its metadata is shared. */
+FIXTURE(nested)
 {
-	struct kid outer;
 	struct ep ep;
-	__s64 pid;
-	int ret;
+};
 
+FIXTURE_SETUP(nested)
+{
 	dev_begin();
 	if (geteuid())
 		SKIP(return, "needs root");
+	ASSERT_EQ(0, ep_join_bus(&self->ep, dev_bus(), SYMPHONY_JOIN_CREATE, 0666, 0));
+}
+
+FIXTURE_TEARDOWN(nested)
+{
+	ep_close(&self->ep);
+}
+
+TEST_F(nested, each_sees_what_its_namespaces_know)
+{
+	struct kid outer;
+	__s64 pid;
+	int ret;
 
 	if (!kid_fork(&outer)) {
 		struct kid between;
@@ -146,12 +160,11 @@ TEST(each_sees_what_its_namespaces_know)
 		kid_tell(&between, 0);
 		_exit(kid_reap(&between));
 	}
-	ASSERT_EQ(0, ep_join_bus(&ep, dev_bus(), SYMPHONY_JOIN_CREATE, 0666, 0));
 	ret = kid_map(&outer, "0 100000 1000");
 	if (ret)
 		SKIP(return, "no user or pid namespaces (%d)", ret);
 	ASSERT_EQ(0, kid_hear(&outer, &pid));
-	pid = meet(_metadata, 0, &ep, (struct seen[3]){
+	pid = meet(_metadata, 0, &self->ep, (struct seen[3]){
 		{}, { pid, 100007, 100017 }, { ANY_PID, 100005, 100015 } });
 	EXPECT_TRUE(is_inner_init(pid)) TH_LOG("pid %lld", pid);
 	kid_tell(&outer, 0);
