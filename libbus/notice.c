@@ -18,6 +18,7 @@
 #include "notice.h"
 
 #include "async.h"
+#include "chain.h"
 #include "receive.h"
 #include "service.h"
 #include "watch.h"
@@ -91,7 +92,7 @@ void notice_leave(struct sbus_message *request)
 	request->entered = false;
 }
 
-SBUS_API int sbus_message_cancelled(const struct sbus_message *request)
+int notice_cancelled(const struct sbus_message *request)
 {
 	struct sbus *bus = request->bus;
 	int reason;
@@ -100,6 +101,28 @@ SBUS_API int sbus_message_cancelled(const struct sbus_message *request)
 	reason = request->entered ? request->cancelled : look_up_locked(bus, request->id);
 	bus_unlock(bus);
 	return reason;
+}
+
+/*
+ * A handler that asks may be all that would receive the notice. The kernel knows: it
+ * looks at the parent of a call first, and no service has the handle of this one.
+ */
+SBUS_API int sbus_message_cancelled(const struct sbus_message *request)
+{
+	struct symphony_call call = { .size = sizeof(call) };
+	int reason = notice_cancelled(request), r;
+	uint64_t deadline = request->msg->deadline;
+
+	if (reason || atomic_load(&request->answered))
+		return reason;
+	if (deadline && deadline <= sbus_now())
+		return -ETIMEDOUT;
+	chain_name(&call, request);
+	r = bus_ioctl(request->bus, SYMPHONY_IOC_CALL, &call);
+	if (r == -ESRCH)
+		return chain_broken(&call, request);
+	/* 0: the parent's end came in between, and is the outcome. */
+	return r ? 0 : call.status;
 }
 
 SBUS_API void sbus_set_notice_handler(struct sbus *bus, sbus_notice_fn fn, void *userdata)

@@ -14,5 +14,7 @@ void notice_take(struct sbus *bus, const struct symphony_msg *msg);
 int notice_enter_locked(struct sbus_message *request);
 void notice_enter(struct sbus_message *request);
 void notice_leave(struct sbus_message *request);
+/* sbus_message_cancelled(), as far as the kernel's notices were received. */
+int notice_cancelled(const struct sbus_message *request);
 
 #endif /* LIBBUS_NOTICE_H */

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "invocation.h"
+#include "notice.h"
 #include "pit.h"
 #include "service.h"
 
@@ -49,7 +50,7 @@ static int handle(struct sbus_message *request, void *userdata)
 	r = invocation_call(&call, message);
 	if (unlikely(call.completion != NULL)) {
 		/* That can have been told when there was no completion to be found. */
-		reason = sbus_message_cancelled(request);
+		reason = notice_cancelled(request);
 		if (reason)
 			completion_cancel(call.completion, reason);
 		completion_put(call.completion);

@@ -126,12 +126,13 @@ static int wake_one(struct sbus *bus)
 	return r;
 }
 
-static void own_descriptors(int keep)
+static bool own_descriptors(int keep)
 {
 	if (close_range(keep + 1, ~0U, CLOSE_RANGE_UNSHARE))
-		return;
+		return false;
 	if (keep)
 		close_range(0, keep - 1, 0);
+	return true;
 }
 
 static void wake_all(struct server *server)
@@ -163,6 +164,7 @@ static void *clock_main(void *arg)
 	struct sbus *bus = server->bus;
 	struct timespec until;
 	uint64_t when;
+	bool own;
 
 	while (!atomic_load(&bus->stopping)) {
 		when = async_timeout(bus);
@@ -175,8 +177,11 @@ static void *clock_main(void *arg)
 		if (!atomic_load(&bus->stopping))
 			async_process(bus, false);
 	}
-	own_descriptors(bus->fd);
+	own = own_descriptors(bus->fd);
 	wake_all(server);
+	/* A thread's table goes only after pthread_join() has returned. */
+	if (own)
+		close(bus->fd);
 	return NULL;
 }
 

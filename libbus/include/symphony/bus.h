@@ -856,13 +856,12 @@ SBUS_API void sbus_set_handler(struct sbus *bus, sbus_request_fn fn, void *userd
  * sbus_message_cancelled() - does nobody wait for the answer any more?
  * @request: a request that was received
  *
- * Known once the kernel's notice was received: in sbus_process(), or by another
- * thread of sbus_serve() than the one that handles @request; so with one thread
- * not before the handler returned. A request that was cancelled is answered, or
- * dropped, like any other; that costs nothing and reaches nobody.
+ * Costs a system call, as long as somebody waits. A request that was cancelled is
+ * answered, or dropped, like any other; that reaches nobody.
  *
  * Return: 0, or why: -ECANCELED (the caller gave it up), -ETIMEDOUT (its deadline
- * passed), -ECONNRESET (the caller died).
+ * passed), -ECONNRESET (the caller died; -ECANCELED too, until the kernel's notice of it
+ * was received).
  */
 SBUS_API int sbus_message_cancelled(const struct sbus_message *request);
 
