@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "pit.h"
 #include "remote.h"
+#include "server.h"
 
 #include <errno.h>
 
@@ -12,9 +13,15 @@
 /* libsymphony wants to be processed at a time, whatever the descriptor says. */
 static int arm(struct bus *bus, PyObject *loop)
 {
-	uint64_t when = sbus_get_timeout(bus->client);
+	uint64_t when = UINT64_MAX, now;
 	PyObject *on_timer, *handle;
-	uint64_t now;
+
+	if (bus->client)
+		when = sbus_get_timeout(bus->client);
+	if (bus->process) {
+		now = sbus_get_timeout(bus->shared);
+		when = now < when ? now : when;
+	}
 
 	if (when == UINT64_MAX || (bus->timer && bus->timer <= when))
 		return 0;
@@ -54,7 +61,7 @@ int bus_attach(struct bus *bus, PyObject *loop)
 	if (watch(bus, &bus->outcomes, loop, "_on_readable") < 0 ||
 	    watch(bus, &bus->late, loop, "_on_late") < 0)
 		return -1;
-	return bus->client ? arm(bus, loop) : 0;
+	return arm(bus, loop);
 }
 
 static PyObject *wake_finished(struct bus *bus, PyObject *here)
@@ -99,8 +106,15 @@ static PyObject *bus_on_readable(PyObject *self, PyObject *none)
 static PyObject *bus_on_timer(PyObject *self, PyObject *none)
 {
 	struct bus *bus = (struct bus *)self;
+	PyObject *r;
 
 	bus->timer = 0;
+	if (bus->process) {
+		r = PyObject_CallNoArgs(bus->process);
+		if (!r)
+			return NULL;
+		Py_DECREF(r);
+	}
 	return process(bus);
 }
 
@@ -114,6 +128,34 @@ static PyObject *bus_on_late(PyObject *self, PyObject *none)
 	inbox_drain(&bus->inbox, &bus->finished);
 	loop = state_running_loop(bus->st);
 	r = wake_finished(bus, loop);
+	Py_XDECREF(loop);
+	return r;
+}
+
+/* --- an Extension's ----------------------------------------------------- */
+
+static PyObject *bus_share(PyObject *self, PyObject *args)
+{
+	struct bus *bus = (struct bus *)self;
+	PyObject *server, *process = NULL, *ended = NULL;
+
+	if (!PyArg_ParseTuple(args, "O!|OO!:_share", bus->st->server_type, &server,
+			      &process, &PyList_Type, &ended))
+		return NULL;
+	bus->shared = sbus_ref(server_connection(server));
+	bus->process = Py_XNewRef(process);
+	bus->ended = Py_XNewRef(ended);
+	Py_RETURN_NONE;
+}
+
+/* The shared connection was processed: for a turn of the loop. */
+static PyObject *bus_on_processed(PyObject *self, PyObject *none)
+{
+	struct bus *bus = (struct bus *)self;
+	PyObject *loop = state_running_loop(bus->st), *r = NULL;
+
+	if (!loop || arm(bus, loop) == 0)
+		r = wake_finished(bus, loop);
 	Py_XDECREF(loop);
 	return r;
 }
@@ -208,16 +250,18 @@ static int check_text(PyObject *object, const char *what)
 static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "name", "pit", "config", "plugins", "threads",
-				 "device", "pool_size", NULL };
+				 "device", "pool_size", "mode", "grants",
+				 "reserve", NULL };
 	struct bus *bus = (struct bus *)self;
 	PyObject *name = Py_None, *device = Py_None, *config = Py_None;
-	PyObject *plugins = NULL;
-	unsigned int threads = 1, pool_size = 0;
-	int pit = 1;
+	PyObject *plugins = NULL, *reserve = NULL;
+	unsigned int threads = 1, pool_size = 0, mode = 0;
+	int pit = 1, grants = 0;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOIOI:IPCBus", names,
-					 &name, &pit, &config, &plugins,
-					 &threads, &device, &pool_size) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOIOIIpO:IPCBus",
+					 names, &name, &pit, &config, &plugins,
+					 &threads, &device, &pool_size, &mode,
+					 &grants, &reserve) ||
 	    check_text(name, "name") < 0 || check_text(device, "device") < 0)
 		return -1;
 	if (bus->name) {
@@ -225,12 +269,15 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 		return -1;
 	}
 	bus->plugins = plugins ? Py_NewRef(plugins) : PyTuple_New(0);
-	if (!bus->plugins)
+	bus->reserve = reserve ? Py_NewRef(reserve) : PyTuple_New(0);
+	if (!bus->plugins || !bus->reserve)
 		return -1;
 	bus->name = Py_NewRef(name);
 	bus->device = Py_NewRef(device);
 	bus->config = Py_NewRef(config);
 	bus->with_pit = pit;
+	bus->grants = grants;
+	bus->mode = mode;
 	bus->threads = threads;
 	bus->pool_size = pool_size;
 	return 0;
@@ -240,17 +287,20 @@ static PyObject *get_name(PyObject *self, void *closure)
 {
 	struct bus *bus = (struct bus *)self;
 
-	return bus->client ? PyUnicode_FromString(sbus_name(bus->client)) :
-			     Py_NewRef(bus->name);
+	struct sbus *any = bus->shared ? bus->shared : bus->client;
+
+	return any ? PyUnicode_FromString(sbus_name(any)) : Py_NewRef(bus->name);
 }
 
 static PyObject *get_endpoint(PyObject *self, void *closure)
 {
 	struct bus *bus = (struct bus *)self;
 
-	if (!bus->client)
+	struct sbus *any = bus->shared ? bus->shared : bus->client;
+
+	if (!any)
 		Py_RETURN_NONE;
-	return PyLong_FromUnsignedLongLong(sbus_endpoint(bus->client));
+	return PyLong_FromUnsignedLongLong(sbus_endpoint(any));
 }
 
 static PyObject *get_pit(PyObject *self, void *closure)
@@ -289,6 +339,9 @@ static int bus_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(Py_TYPE(self));
 	Py_VISIT(bus->config);
 	Py_VISIT(bus->plugins);
+	Py_VISIT(bus->reserve);
+	Py_VISIT(bus->process);
+	Py_VISIT(bus->ended);
 	r = source_traverse(&bus->outcomes, visit, arg);
 	return r ? r : source_traverse(&bus->late, visit, arg);
 }
@@ -299,6 +352,9 @@ static int bus_clear(PyObject *self)
 
 	Py_CLEAR(bus->config);
 	Py_CLEAR(bus->plugins);
+	Py_CLEAR(bus->reserve);
+	Py_CLEAR(bus->process);
+	Py_CLEAR(bus->ended);
 	return 0;
 }
 
@@ -326,20 +382,30 @@ static PyMethodDef bus_methods[] = {
 		    "Start the Pit and join the bus, if there is a device.") },
 	{ "send_message", _PyCFunction_CAST(bus_send_message),
 	  METH_FASTCALL | METH_KEYWORDS,
-	  PyDoc_STR("send_message($self, extension_id, message, *, timeout=None, reply_max=0, key=0)\n--\n\n"
+	  PyDoc_STR("send_message($self, extension_id, message, *, timeout=None, reply_max=0, key=0,\n"
+		    "             idempotent=False, detached=False)\n--\n\n"
 		    "Call an extension; the result is to be awaited.") },
 	{ "call", _PyCFunction_CAST(bus_call), METH_FASTCALL | METH_KEYWORDS,
-	  PyDoc_STR("call($self, extension_id, message, *, timeout=None, reply_max=0, key=0)\n--\n\n"
+	  PyDoc_STR("call($self, extension_id, message, *, timeout=None, reply_max=0, key=0,\n"
+		    "     idempotent=False, detached=False)\n--\n\n"
 		    "Call an extension and wait for its answer, without an event loop.") },
 	{ "serve_pit", on_serve_pit, METH_NOARGS,
 	  PyDoc_STR("serve_pit($self)\n--\n\n"
 		    "Serve the Pit to other processes, from threads without Python.") },
+	{ "grant", bus_grant, METH_O,
+	  PyDoc_STR("grant($self, extension_id, /)\n--\n\n"
+		    "A descriptor that lets its holder claim an id on the bus created here.") },
+	{ "limits", bus_limits, METH_NOARGS,
+	  PyDoc_STR("limits($self)\n--\n\n"
+		    "What the module allows, and what of it this user has.") },
 	{ "close", bus_close, METH_NOARGS,
 	  PyDoc_STR("close($self)\n--\n\n"
 		    "Leave the bus and stop the Pit; calls outstanding fail.") },
 	{ "_on_readable", bus_on_readable, METH_NOARGS, NULL },
 	{ "_on_timer", bus_on_timer, METH_NOARGS, NULL },
 	{ "_on_late", bus_on_late, METH_NOARGS, NULL },
+	{ "_on_processed", bus_on_processed, METH_NOARGS, NULL },
+	{ "_share", bus_share, METH_VARARGS, NULL },
 	{ }
 };
 
@@ -356,7 +422,8 @@ static PyGetSetDef bus_getset[] = {
 
 static PyType_Slot bus_slots[] = {
 	{ Py_tp_doc, (void *)PyDoc_STR(
-		"Bus(name=None, *, pit=True, config=None, plugins=(), threads=1, device=None, pool_size=0)\n--\n\n"
+		"Bus(name=None, *, pit=True, config=None, plugins=(), threads=1, device=None, pool_size=0,\n"
+		"    mode=0, grants=False, reserve=())\n--\n\n"
 		"The C part of IPCBus.") },
 	{ Py_tp_new, bus_new },
 	{ Py_tp_init, bus_init },

@@ -20,13 +20,24 @@ struct bus {
 	PyObject *device;
 	PyObject *config;
 	PyObject *plugins;
+	PyObject *reserve;
 	bool with_pit;
+	bool grants;
+	unsigned int mode;
 	unsigned int threads;
 	unsigned int pool_size;
 
 	struct sbus *client;	/* NULL without the device */
 	struct sbus *server;	/* serves the Pit to other processes */
 	struct sbus_pit *pit;
+
+	/*
+	 * The bus of an Extension that serves calls through the connection that
+	 * serves, as only there the kernel knows what a call is made for.
+	 */
+	struct sbus *shared;
+	PyObject *process;	/* has it processed; NULL: it cannot be */
+	PyObject *ended;	/* as of request_ended() */
 
 	struct source outcomes;	/* the client's descriptor */
 	struct source late;	/* the inbox's */
@@ -44,6 +55,8 @@ struct bus_request {
 	uint64_t deadline;
 	uint64_t key;
 	uint32_t reply_max;
+	bool idempotent;
+	bool detached;
 };
 
 extern PyType_Spec bus_spec;
@@ -66,5 +79,9 @@ void bus_shut(struct bus *bus, bool release_gil);
 
 /* Opens the endpoint if there is none yet: -1 with a BusError set. */
 int bus_connect(struct bus *bus, const char *extension);
+
+/* Its methods grant() and limits(). */
+PyObject *bus_grant(PyObject *self, PyObject *id);
+PyObject *bus_limits(PyObject *self, PyObject *none);
 
 #endif

@@ -12,18 +12,49 @@ static const char *text_or_null(PyObject *object)
 	return object == Py_None ? NULL : PyUnicode_AsUTF8(object);
 }
 
-static int open_endpoint(struct bus *bus, struct sbus **endpoint,
-			 struct sbus_error *error)
+static int open_endpoint(struct bus *bus, const char *const *reserve,
+			 struct sbus **endpoint, struct sbus_error *error)
 {
 	struct sbus_params params = {
 		.size = sizeof(params),
-		.flags = SBUS_OPEN_CREATE,
+		.flags = SBUS_OPEN_CREATE | (bus->grants ? SBUS_OPEN_GRANTS : 0),
+		.mode = bus->mode,
 		.bus = text_or_null(bus->name),
 		.device = text_or_null(bus->device),
 		.pool_size = bus->pool_size,
+		.reserve = reserve,
 	};
 
 	return sbus_open(endpoint, &params, error);
+}
+
+/*
+ * The ids of the Pit and those that the constructor got, in @ids, to be freed:
+ * 0, or -1 with an exception set. They stay the Pit's, and @list's.
+ */
+static int reserved(const struct sbus_pit *pit, PyObject *list, const char ***ids)
+{
+	const char *const *of_pit = pit ? sbus_pit_ids(pit) : NULL;
+	Py_ssize_t nr_pit = 0, nr = PySequence_Fast_GET_SIZE(list);
+
+	while (of_pit && of_pit[nr_pit])
+		nr_pit++;
+	*ids = PyMem_New(const char *, nr_pit + nr + 1);
+	if (!*ids) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < nr_pit; i++)
+		(*ids)[i] = of_pit[i];
+	for (Py_ssize_t i = 0; i < nr; i++) {
+		(*ids)[nr_pit + i] = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(list, i));
+		if (!(*ids)[nr_pit + i]) {
+			PyMem_Free(*ids);
+			return -1;
+		}
+	}
+	(*ids)[nr_pit + nr] = NULL;
+	return 0;
 }
 
 static int fail(struct bus *bus, struct sbus_error *error)
@@ -39,17 +70,23 @@ static int not_open(struct bus *bus, const char *extension)
 	return -1;
 }
 
-int bus_connect(struct bus *bus, const char *extension)
+/* What is created has the ids of @pit reserved, which can be NULL. */
+static int connect_with(struct bus *bus, struct sbus_pit *pit, const char *extension)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
-	PyObject *text;
+	PyObject *list, *text;
+	const char **ids;
 	int r;
 
-	if (bus->client)
-		return 0;
-	if (bus->closed)
-		return not_open(bus, extension);
-	r = open_endpoint(bus, &bus->client, &error);
+	list = PySequence_Fast(bus->reserve, "reserve is a sequence of ids");
+	r = list ? reserved(pit, list, &ids) : -1;
+	if (r == 0) {
+		r = open_endpoint(bus, ids, &bus->client, &error);
+		PyMem_Free(ids);
+	}
+	Py_XDECREF(list);
+	if (PyErr_Occurred())
+		return -1;
 	if (r == -ENODEV && bus->with_pit && extension) {
 		text = PyUnicode_FromFormat("'%s' is not in the Pit, and no other process can be called: %s",
 					    extension, sbus_error_message(&error));
@@ -66,6 +103,20 @@ int bus_connect(struct bus *bus, const char *extension)
 	return 0;
 }
 
+int bus_connect(struct bus *bus, const char *extension)
+{
+	if (bus->client)
+		return 0;
+	if (bus->closed)
+		return not_open(bus, extension);
+	if (connect_with(bus, bus->pit, extension) < 0)
+		return -1;
+	if (bus->pit)
+		sbus_pit_set_creator(bus->pit, bus->client);
+	return 0;
+}
+
+/* A Pit that is not started. */
 static int make_pit(struct bus *bus, struct sbus_pit **out,
 		    struct sbus_error *error)
 {
@@ -97,65 +148,82 @@ static int make_pit(struct bus *bus, struct sbus_pit **out,
 		convert_drop(&c);
 	if (r < 0)
 		return r;
-	Py_BEGIN_ALLOW_THREADS
-	r = sbus_pit_start(pit, NULL, error);
-	Py_END_ALLOW_THREADS
-	if (r < 0)
-		return r;
 	*out = pit;
 	pit = NULL;
 	return 0;
 }
 
-int bus_initialize(struct bus *bus)
+/* Without the device the Pit works. */
+static int connect_if_device(struct bus *bus, struct sbus_pit *pit)
+{
+	PyObject *raised, *number;
+	bool absent;
+
+	if (bus->client || connect_with(bus, pit, NULL) == 0)
+		return 0;
+	raised = PyErr_GetRaisedException();
+	number = PyObject_GetAttrString(raised, "errno");
+	absent = number && PyLong_Check(number) && PyLong_AsLong(number) == ENODEV;
+	Py_XDECREF(number);
+	if (absent) {
+		Py_DECREF(raised);
+		return 0;
+	}
+	PyErr_SetRaisedException(raised);
+	return -1;
+}
+
+/* The Pit comes first, as a bus is created with what is reserved for it. */
+static int initialize_pit(struct bus *bus)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
-	struct sbus_pit *pit;
+	sbus_cleanup_pit struct sbus_pit *pit = NULL;
 	int r;
+
+	if (bus->inbox.fd < 0 && inbox_init(&bus->inbox) < 0)
+		return -1;
+	bus->late.fd = bus->inbox.fd;
+	r = make_pit(bus, &pit, &error);
+	if (r == 0) {
+		if (connect_if_device(bus, pit) < 0)
+			return -1;
+		sbus_pit_set_creator(pit, bus->client);
+		Py_BEGIN_ALLOW_THREADS
+		r = sbus_pit_start(pit, NULL, &error);
+		Py_END_ALLOW_THREADS
+	}
+	if (r < 0 && PyErr_Occurred()) {
+		sbus_error_clear(&error);
+		return -1;
+	}
+	if (r < 0) {
+		if (!error.error)
+			sbus_error_set(&error, r, "the Pit cannot start: %s",
+				       strerror(-r));
+		return fail(bus, &error);
+	}
+	if (bus->closed)
+		return not_open(bus, NULL);
+	/* The GIL was released: another thread can have been faster. */
+	if (!bus->pit)
+		bus->pit = sbus_pit_ref(pit);
+	return 0;
+}
+
+int bus_initialize(struct bus *bus)
+{
+	int r = 0;
 
 	if (bus->closed)
 		return not_open(bus, NULL);
 	if (bus->ready)
 		return 0;
-	if (bus_connect(bus, NULL) < 0) {
-		/* Without the device the Pit works. */
-		PyObject *raised = PyErr_GetRaisedException();
-		PyObject *number = PyObject_GetAttrString(raised, "errno");
-		bool absent = number && PyLong_Check(number) &&
-			      PyLong_AsLong(number) == ENODEV;
-
-		Py_XDECREF(number);
-		if (!bus->with_pit || !absent) {
-			PyErr_SetRaisedException(raised);
-			return -1;
-		}
-		Py_DECREF(raised);
-	}
-	if (bus->with_pit && !bus->pit) {
-		if (bus->inbox.fd < 0 && inbox_init(&bus->inbox) < 0)
-			return -1;
-		bus->late.fd = bus->inbox.fd;
-		r = make_pit(bus, &pit, &error);
-		if (r < 0 && PyErr_Occurred()) {
-			sbus_error_clear(&error);
-			return -1;
-		}
-		if (r < 0) {
-			if (!error.error)
-				sbus_error_set(&error, r, "the Pit cannot start: %s",
-					       strerror(-r));
-			return fail(bus, &error);
-		}
-		/* The GIL was released: another thread can have been faster. */
-		if (bus->pit || bus->closed)
-			sbus_pit_unref(pit);
-		else
-			bus->pit = pit;
-		if (bus->closed)
-			return not_open(bus, NULL);
-	}
-	bus->ready = true;
-	return 0;
+	if (bus->with_pit)
+		r = initialize_pit(bus);
+	else if (!bus->shared)
+		r = bus_connect(bus, NULL);
+	bus->ready = r == 0;
+	return r;
 }
 
 int bus_serve_pit(struct bus *bus)
@@ -169,7 +237,7 @@ int bus_serve_pit(struct bus *bus)
 		return -1;
 	if (bus->server || !bus->pit || !bus->client)
 		return 0;
-	r = open_endpoint(bus, &server, &error);
+	r = open_endpoint(bus, NULL, &server, &error);
 	if (r < 0)
 		return fail(bus, &error);
 	bus->server = sbus_ref(server);
@@ -185,6 +253,22 @@ int bus_serve_pit(struct bus *bus)
 	return r < 0 ? fail(bus, &error) : 0;
 }
 
+PyObject *bus_grant(PyObject *self, PyObject *id)
+{
+	struct bus *bus = (struct bus *)self;
+	struct sbus_error error = SBUS_ERROR_INIT;
+	const char *text = PyUnicode_AsUTF8(id);
+	int fd;
+
+	if (!text || bus_initialize(bus) < 0 || bus_connect(bus, text) < 0)
+		return NULL;
+	fd = sbus_grant(bus->client, text, &error);
+	if (fd >= 0)
+		return PyLong_FromLong(fd);
+	fail(bus, &error);
+	return NULL;
+}
+
 void bus_shut(struct bus *bus, bool release_gil)
 {
 	struct sbus *client = bus->client, *server = bus->server;
@@ -196,6 +280,9 @@ void bus_shut(struct bus *bus, bool release_gil)
 	bus->client = NULL;
 	bus->server = NULL;
 	bus->pit = NULL;
+	bus->shared = sbus_unref(bus->shared);
+	Py_CLEAR(bus->process);
+	Py_CLEAR(bus->ended);
 	/* Its threads do not need the GIL, but joining them can take a moment. */
 	if (pit && release_gil) {
 		Py_BEGIN_ALLOW_THREADS

@@ -24,6 +24,14 @@ static int parse_timeout(PyObject *timeout, uint64_t *deadline)
 	return 0;
 }
 
+static int parse_flag(PyObject *value, bool *flag)
+{
+	int r = PyObject_IsTrue(value);
+
+	*flag = r > 0;
+	return r < 0 ? -1 : 0;
+}
+
 static int parse_option(struct bus_request *request, PyObject *name,
 			PyObject *value)
 {
@@ -54,6 +62,10 @@ static int parse_option(struct bus_request *request, PyObject *name,
 		request->reply_max = number;
 		return 0;
 	}
+	if (PyUnicode_CompareWithASCIIString(name, "idempotent") == 0)
+		return parse_flag(value, &request->idempotent);
+	if (PyUnicode_CompareWithASCIIString(name, "detached") == 0)
+		return parse_flag(value, &request->detached);
 	PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
 	return -1;
 }

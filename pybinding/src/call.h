@@ -36,6 +36,7 @@ struct call {
 	bool retrieved;
 	pid_t pid;		/* of who answered, 0 when it was the Pit or the kernel, */
 	uint64_t replica;	/* and its endpoint */
+	uint64_t parent;	/* id of the request that it is made for, or 0 */
 	PyObject *value;	/* the answer, or the exception */
 	PyObject *loop;
 	PyObject *callback;	/* the first one, */

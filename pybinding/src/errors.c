@@ -5,7 +5,8 @@
 
 static PyObject *raise_error(struct state *st, int r, const char *text,
 			     const char *extension, uint64_t call,
-			     int64_t code, yyjson_doc *data, uint64_t needed)
+			     int64_t code, yyjson_doc *data, uint64_t needed,
+			     uint32_t limit)
 {
 	PyObject *value, *error;
 
@@ -13,10 +14,10 @@ static PyObject *raise_error(struct state *st, int r, const char *text,
 		       Py_NewRef(Py_None);
 	if (!value)
 		return NULL;
-	error = PyObject_CallFunction(st->make_error, "issKLNK", -r, text,
+	error = PyObject_CallFunction(st->make_error, "issKLNKI", -r, text,
 				      extension ? extension : "",
 				      (unsigned long long)call, (long long)code,
-				      value, (unsigned long long)needed);
+				      value, (unsigned long long)needed, limit);
 	if (error)
 		PyErr_SetRaisedException(error);
 	return NULL;
@@ -28,11 +29,11 @@ PyObject *errors_raise(struct state *st, const struct sbus_error *error)
 		return PyErr_NoMemory();
 	return raise_error(st, error->error, sbus_error_message(error),
 			   error->extension, error->call, error->code,
-			   error->data, error->needed);
+			   error->data, error->needed, error->limit);
 }
 
 PyObject *errors_raise_text(struct state *st, int r, const char *extension,
 			    const char *text)
 {
-	return raise_error(st, r, text, extension, 0, 0, NULL, 0);
+	return raise_error(st, r, text, extension, 0, 0, NULL, 0, 0);
 }

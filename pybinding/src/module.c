@@ -57,9 +57,12 @@ PyObject *state_cancelled_error(struct state *st)
 }
 
 static PyMethodDef module_methods[] = {
-	{ "serving", request_serving, METH_NOARGS,
-	  PyDoc_STR("serving()\n--\n\n"
-		    "The request that this thread is serving, or None.") },
+	{ "current_request", request_current, METH_NOARGS,
+	  PyDoc_STR("current_request()\n--\n\n"
+		    "The request being served: who asks (pid, uid, sender), by when; or None.") },
+	{ "cancelled", request_is_cancelled, METH_NOARGS,
+	  PyDoc_STR("cancelled()\n--\n\n"
+		    "Does nobody wait any more for the answer to the request being served?") },
 	{ }
 };
 
@@ -83,6 +86,9 @@ static int module_exec(PyObject *module)
 	st->asyncio_events = PyUnicode_InternFromString("asyncio.events");
 	if (!st->asyncio_events)
 		return -1;
+	st->current = PyContextVar_New("symphony_ipc.current_request", Py_None);
+	if (!st->current || PyModule_AddObjectRef(module, "current", st->current) < 0)
+		return -1;
 	st->make_error = state_import("symphony_ipc.errors", "from_errno");
 	st->describe_failure = state_import("symphony_ipc.errors",
 					    "describe_failure");
@@ -105,6 +111,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 	Py_VISIT(st->call_type);
 	Py_VISIT(st->request_type);
 	Py_VISIT(st->server_type);
+	Py_VISIT(st->current);
 	Py_VISIT(st->make_error);
 	Py_VISIT(st->describe_failure);
 	Py_VISIT(st->get_running_loop);
@@ -120,6 +127,7 @@ static int module_clear(PyObject *module)
 	Py_CLEAR(st->call_type);
 	Py_CLEAR(st->request_type);
 	Py_CLEAR(st->server_type);
+	Py_CLEAR(st->current);
 	Py_CLEAR(st->make_error);
 	Py_CLEAR(st->describe_failure);
 	Py_CLEAR(st->get_running_loop);

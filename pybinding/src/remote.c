@@ -2,6 +2,7 @@
 /* Calls to extensions in other processes, through the endpoint. */
 #include "remote.h"
 #include "errors.h"
+#include "request.h"
 
 #include <errno.h>
 
@@ -28,6 +29,10 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 	}
 	if (error) {
 		sbus_error_copy(&call->answer.error, error);
+		/* Then who works on that is told first. */
+		if (call->parent && call->bus->ended &&
+		    (error->error == -ECANCELED || error->error == -ETIMEDOUT))
+			request_ended(call->bus->ended, call->parent);
 		return;
 	}
 	data = sbus_message_body(reply, &len);
@@ -42,8 +47,13 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 		       sbus_message_extension(reply));
 }
 
+/*
+ * What a call is made for is the context's to say, not the thread's: an event loop
+ * serves many requests in one.
+ */
 static void request_init(struct sbus_request *out, const struct body *body,
-			 const struct bus_request *request)
+			 const struct bus_request *request,
+			 struct sbus_message *parent)
 {
 	*out = (struct sbus_request){
 		.size = sizeof(*out),
@@ -55,13 +65,34 @@ static void request_init(struct sbus_request *out, const struct body *body,
 		.method = body->method,
 		.key = request->key,
 		.deadline = request->deadline,
+		.parent = parent,
+		.flags = (parent ? 0 : SBUS_CALL_DETACHED) |
+			 (request->idempotent ? SBUS_CALL_IDEMPOTENT : 0),
 	};
+}
+
+/* One whose outcomes reach an event loop; NULL and an exception. */
+static struct sbus *connection(struct bus *bus, const char *extension)
+{
+	if (bus->process)
+		return bus->shared;
+	return bus_connect(bus, extension) < 0 ? NULL : bus->client;
+}
+
+static struct sbus_message *parent_of(struct bus *bus, const struct bus_request *request,
+				      struct sbus *connection)
+{
+	if (connection != bus->shared || request->detached)
+		return NULL;
+	return request_parent(bus->st, connection);
 }
 
 PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
+	struct sbus_message *parent;
 	struct sbus_request out;
+	struct sbus *client;
 	struct body body;
 	struct call *call;
 	int r;
@@ -71,14 +102,17 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 	call = call_new(bus);
 	if (!call)
 		goto out;
-	if (bus_connect(bus, request->extension) < 0) {
+	client = connection(bus, request->extension);
+	if (!client) {
 		call_finish(call, NULL);
 		goto out;
 	}
-	request_init(&out, &body, request);
+	parent = parent_of(bus, request, client);
+	request_init(&out, &body, request, parent);
+	call->parent = parent ? sbus_message_id(parent) : 0;
 	Py_INCREF(call);
-	r = sbus_call_async(bus->client, &out, on_reply, call, &call->slot,
-			    &error);
+	r = sbus_call_async(client, &out, on_reply, call, &call->slot, &error);
+	sbus_message_unref(parent);
 	if (r < 0) {
 		Py_DECREF(call);
 		errors_raise(bus->st, &error);
@@ -105,6 +139,7 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
 	struct sbus_message *reply = NULL;
+	struct sbus_message *parent;
 	struct buffer buffer = bus->buffer;
 	PyObject *value = NULL;
 	PyThreadState *thread;
@@ -119,10 +154,12 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 	bus->buffer = (struct buffer){ };
 	if (body_encode(&body, request->message, &buffer) < 0)
 		goto out;
-	if (bus_connect(bus, request->extension) < 0)
+	/* The outcome comes to this thread, whoever processes the connection. */
+	if (!bus->shared && bus_connect(bus, request->extension) < 0)
 		goto out_body;
-	client = sbus_ref(bus->client);
-	request_init(&out, &body, request);
+	client = sbus_ref(bus->shared ? bus->shared : bus->client);
+	parent = parent_of(bus, request, client);
+	request_init(&out, &body, request, parent);
 	out.interrupted = on_interrupt;
 	out.interrupted_data = &thread;
 	thread = PyEval_SaveThread();
@@ -140,6 +177,7 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 		errors_raise(bus->st, &error);
 	}
 	sbus_message_unref(reply);
+	sbus_message_unref(parent);
 	sbus_error_clear(&error);
 	sbus_unref(client);
 out_body:

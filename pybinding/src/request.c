@@ -12,7 +12,8 @@
 struct request {
 	PyObject_HEAD
 	struct state *st;
-	struct sbus_message *message;	/* NULL: answered, or served by C */
+	struct sbus_message *message;	/* NULL: answered */
+	bool entered;			/* by request_enter(): C is to answer */
 	PyObject *extension_id;
 	unsigned long long id;
 	unsigned long long sender;
@@ -23,14 +24,8 @@ struct request {
 	double deadline;
 };
 
-/* What the thread's Server serves now; the object is made when it is asked for. */
-static _Thread_local struct {
-	struct state *st;
-	struct sbus_message *message;
-	PyObject *request;
-} serving;
-
-static struct request *describe(struct state *st, struct sbus_message *message)
+PyObject *request_new(struct state *st, struct sbus_message *message,
+		      PyObject *id)
 {
 	PyTypeObject *type = st->request_type;
 	struct request *request = (struct request *)type->tp_alloc(type, 0);
@@ -38,8 +33,8 @@ static struct request *describe(struct state *st, struct sbus_message *message)
 	if (!request)
 		return NULL;
 	request->st = st;
-	request->extension_id =
-		PyUnicode_FromString(sbus_message_extension(message));
+	request->message = sbus_message_ref(message);
+	request->extension_id = Py_NewRef(id);
 	request->id = sbus_message_id(message);
 	request->sender = sbus_message_sender(message);
 	request->key = sbus_message_key(message);
@@ -47,34 +42,101 @@ static struct request *describe(struct state *st, struct sbus_message *message)
 	request->uid = sbus_message_uid(message);
 	request->gid = sbus_message_gid(message);
 	request->deadline = sbus_message_deadline(message) * 1e-9;
-	if (!request->extension_id)
-		Py_CLEAR(request);
-	return request;
-}
-
-PyObject *request_new(struct state *st, struct sbus_message *message)
-{
-	struct request *request = describe(st, message);
-
-	if (request)
-		request->message = sbus_message_ref(message);
 	return (PyObject *)request;
 }
 
-void request_enter(struct state *st, struct sbus_message *message)
+/* --- the current one ---------------------------------------------------- */
+
+PyObject *request_enter(struct state *st, struct sbus_message *message,
+			PyObject *id)
 {
-	serving.st = st;
-	serving.message = message;
-	Py_CLEAR(serving.request);
+	PyObject *request = request_new(st, message, id);
+	PyObject *token;
+
+	if (!request)
+		return NULL;
+	((struct request *)request)->entered = true;
+	token = PyContextVar_Set(st->current, request);
+	if (!token)
+		Py_CLEAR(request);
+	Py_XDECREF(token);
+	return request;
 }
 
-PyObject *request_serving(PyObject *module, PyObject *none)
+/* The variable keeps it until the next one: to say "none" each time costs more. */
+void request_leave(PyObject *self)
 {
-	if (!serving.message || serving.st != PyModule_GetState(module))
-		Py_RETURN_NONE;
-	if (!serving.request)
-		serving.request = (PyObject *)describe(serving.st, serving.message);
-	return Py_XNewRef(serving.request);
+	struct request *request = (struct request *)self;
+
+	request->message = sbus_message_unref(request->message);
+	Py_DECREF(self);
+}
+
+/* A new reference, or NULL. */
+static struct request *current(struct state *st)
+{
+	struct request *request;
+	PyObject *value;
+
+	if (PyContextVar_Get(st->current, NULL, &value) < 0) {
+		PyErr_WriteUnraisable(st->current);
+		return NULL;
+	}
+	request = (struct request *)value;
+	if (Py_IS_TYPE(value, st->request_type) &&
+	    (request->message || !request->entered))
+		return request;
+	Py_DECREF(value);
+	return NULL;
+}
+
+struct sbus_message *request_parent(struct state *st, const struct sbus *bus)
+{
+	struct request *request = current(st);
+	struct sbus_message *parent = NULL;
+
+	if (!request)
+		return NULL;
+	if (request->message && sbus_message_bus(request->message) == bus)
+		parent = sbus_message_ref(request->message);
+	Py_DECREF(request);
+	return parent;
+}
+
+void request_ended(PyObject *ended, uint64_t id)
+{
+	PyObject *number = PyLong_FromUnsignedLongLong(id);
+
+	if (!number || PyList_Append(ended, number) < 0)
+		PyErr_WriteUnraisable(ended);
+	Py_XDECREF(number);
+}
+
+PyObject *request_current(PyObject *module, PyObject *none)
+{
+	struct request *request = current(PyModule_GetState(module));
+
+	return request ? (PyObject *)request : Py_NewRef(Py_None);
+}
+
+static PyObject *request_cancelled(PyObject *self, PyObject *none)
+{
+	struct request *request = (struct request *)self;
+
+	return PyBool_FromLong(request->message &&
+			       sbus_message_cancelled(request->message));
+}
+
+PyObject *request_is_cancelled(PyObject *module, PyObject *none)
+{
+	struct request *request = current(PyModule_GetState(module));
+	PyObject *r;
+
+	if (!request)
+		Py_RETURN_FALSE;
+	r = request_cancelled((PyObject *)request, NULL);
+	Py_DECREF(request);
+	return r;
 }
 
 /* --- answering ---------------------------------------------------------- */
@@ -129,9 +191,11 @@ void request_reply_raised(struct state *st, struct sbus_message *message)
 
 static int check_open(struct request *request)
 {
-	if (request->message)
+	if (request->message && !request->entered)
 		return 0;
-	PyErr_SetString(PyExc_RuntimeError, "the request was answered before");
+	PyErr_SetString(PyExc_RuntimeError,
+			request->entered ? "the request is answered with what its handler returns" :
+					   "the request was answered before");
 	return -1;
 }
 
@@ -226,6 +290,8 @@ static PyMethodDef request_methods[] = {
 	  PyDoc_STR("Answer; False when the caller no longer waits.") },
 	{ "fail", request_fail, METH_VARARGS,
 	  PyDoc_STR("Answer with an error: fail(code, message, data=None).") },
+	{ "cancelled", request_cancelled, METH_NOARGS,
+	  PyDoc_STR("Does nobody wait for the answer any more?") },
 	{ }
 };
 

@@ -8,14 +8,32 @@
 
 extern PyType_Spec request_spec;
 
-/* A Request that holds the message until it is answered. */
-PyObject *request_new(struct state *st, struct sbus_message *message);
+/* A Request that holds the message until it is answered; @id is what was called. */
+PyObject *request_new(struct state *st, struct sbus_message *message,
+		      PyObject *id);
 
-/* Says what this thread serves from now on; NULL: nothing more. */
-void request_enter(struct state *st, struct sbus_message *message);
+/*
+ * Makes a Request the current one of this context, until request_leave(): who
+ * serves it is to answer, not Python code. NULL and an exception on failure.
+ */
+PyObject *request_enter(struct state *st, struct sbus_message *message,
+			PyObject *id);
 
-/* The module's serving(). */
-PyObject *request_serving(PyObject *module, PyObject *none);
+/* It is over; steals the reference. */
+void request_leave(PyObject *request);
+
+/*
+ * What a call through @bus is made for: the current request, if it came there
+ * and is not over. A new reference, or NULL.
+ */
+struct sbus_message *request_parent(struct state *st, const struct sbus *bus);
+
+/* Appends the id of a request that nobody may wait for any more to the list @ended. */
+void request_ended(PyObject *ended, uint64_t id);
+
+/* The module's current_request() and cancelled(). */
+PyObject *request_current(PyObject *module, PyObject *none);
+PyObject *request_is_cancelled(PyObject *module, PyObject *none);
 
 /* Answers with the exception that is set, and clears it. */
 void request_reply_raised(struct state *st, struct sbus_message *message);

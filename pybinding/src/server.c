@@ -8,19 +8,23 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 struct server {
 	PyObject_HEAD
 	struct state *st;
 	struct sbus *bus;
+	PyObject *id;
 	PyObject *methods;	/* name: function */
 	PyObject *on_message;	/* function of a whole message, or None */
-	PyObject *on_failure;	/* told of exceptions out of them */
-	PyObject *queue;	/* process(): Requests */
+	PyObject *on_failure;	/* told of exceptions out of them; false: no answer */
+	PyObject *queue;	/* process(): Requests, */
+	PyObject *ended;	/* and the ids of those that nobody waits for */
 	PyThreadState *thread;	/* serve(): while without the GIL */
 	PyObject *raised;	/* serve(): the exception that ends it */
 	bool busy;
+	atomic_bool taken_over;
 	struct buffer buffer;
 };
 
@@ -29,7 +33,7 @@ struct server {
 static PyObject *call_method(struct sbus_message *request, PyObject *function,
 			     PyObject *message, struct state *st)
 {
-	PyObject *params = PyDict_GetItemString(message, "params");
+	PyObject *params = PyDict_GetItemWithError(message, st->str_params);
 	PyObject *value, *error, *trace;
 
 	if (params && params != Py_None && !PyDict_Check(params)) {
@@ -76,7 +80,7 @@ static PyObject *dispatch(struct server *server, struct sbus_message *request)
 		return NULL;
 	}
 	if (PyDict_Check(message))
-		method = PyDict_GetItemString(message, "method");
+		method = PyDict_GetItemWithError(message, server->st->str_method);
 	if (method && PyUnicode_Check(method))
 		function = PyDict_GetItemWithError(server->methods, method);
 	if (function)
@@ -115,6 +119,7 @@ static int answer(struct server *server, struct sbus_message *request,
 static void failed(struct server *server, struct sbus_message *request)
 {
 	PyObject *error = PyErr_GetRaisedException(), *r;
+	bool needless = false;
 
 	if (PyErr_GivenExceptionMatches(error, PyExc_KeyboardInterrupt) ||
 	    PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) {
@@ -124,7 +129,12 @@ static void failed(struct server *server, struct sbus_message *request)
 		r = PyObject_CallOneArg(server->on_failure, error);
 		if (!r)
 			PyErr_WriteUnraisable(server->on_failure);
+		needless = r == Py_False;
 		Py_XDECREF(r);
+	}
+	if (needless) {
+		Py_DECREF(error);
+		return;
 	}
 	PyErr_SetRaisedException(error);
 	request_reply_raised(server->st, request);
@@ -132,14 +142,16 @@ static void failed(struct server *server, struct sbus_message *request)
 
 static void serve_one(struct server *server, struct sbus_message *request)
 {
-	PyObject *value;
+	PyObject *current = request_enter(server->st, request, server->id);
+	PyObject *value = NULL;
 
-	request_enter(server->st, request);
-	value = dispatch(server, request);
+	if (current)
+		value = dispatch(server, request);
 	if (value ? answer(server, request, value) < 0 : !!PyErr_Occurred())
 		failed(server, request);
 	Py_XDECREF(value);
-	request_enter(NULL, NULL);
+	if (current)
+		request_leave(current);
 }
 
 static int on_request(struct sbus_message *message, void *userdata)
@@ -149,7 +161,7 @@ static int on_request(struct sbus_message *message, void *userdata)
 	int r;
 
 	if (server->queue) {
-		request = request_new(server->st, message);
+		request = request_new(server->st, message, server->id);
 		r = request ? PyList_Append(server->queue, request) : -1;
 		Py_XDECREF(request);
 		return r < 0 ? -ENOMEM : 0;
@@ -158,6 +170,20 @@ static int on_request(struct sbus_message *message, void *userdata)
 	serve_one(server, message);
 	server->thread = PyEval_SaveThread();
 	return 0;
+}
+
+/* In process() with the GIL, in serve() without it. */
+static void on_notice(const struct sbus_notice *notice, void *userdata)
+{
+	struct server *server = userdata;
+
+	if (notice->type == SBUS_NOTICE_TAKEOVER) {
+		atomic_store(&server->taken_over, true);
+		if (!server->queue)
+			sbus_stop(server->bus);
+	} else if (notice->type == SBUS_NOTICE_CANCELLED && server->queue) {
+		request_ended(server->ended, notice->call);
+	}
 }
 
 /* --- serve(): a loop without Python around the functions ------------------ */
@@ -211,16 +237,49 @@ static int on_interrupt(void *userdata)
 	return r;
 }
 
+static int check_bus(struct server *server)
+{
+	if (server->bus)
+		return 0;
+	errors_raise_text(server->st, -ESHUTDOWN, NULL, "the extension was closed");
+	return -1;
+}
+
 static int check_open(struct server *server)
 {
-	if (!server->bus)
-		errors_raise_text(server->st, -ESHUTDOWN, NULL,
-				  "the extension was closed");
-	else if (server->busy)
-		PyErr_SetString(PyExc_RuntimeError, "the extension serves already");
-	else
+	if (check_bus(server) < 0)
+		return -1;
+	if (!server->busy)
 		return 0;
+	PyErr_SetString(PyExc_RuntimeError, "the extension serves already");
 	return -1;
+}
+
+/* serve() is over: NULL if there is an exception. */
+static PyObject *leave(struct server *server, PyObject *token)
+{
+	PyObject *raised = PyErr_GetRaisedException();
+	int r = PyContextVar_Reset(server->st->current, token);
+
+	Py_DECREF(token);
+	if (raised)
+		PyErr_SetRaisedException(raised);
+	return raised || r < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* Those who wait in the queue when it ends get their answers. */
+static int serve_all(struct server *server, struct sbus *bus, const char *id,
+		     const struct sbus_serve_params *params,
+		     struct sbus_error *error)
+{
+	int r = sbus_serve(bus, params, error);
+
+	if (r < 0 || server->raised)
+		return r;
+	sbus_unclaim(bus, id);
+	while (!server->raised && sbus_process(bus) > 0)
+		;
+	return 0;
 }
 
 static PyObject *serve_serve(PyObject *self, PyObject *args)
@@ -234,6 +293,8 @@ static PyObject *serve_serve(PyObject *self, PyObject *args)
 	};
 	struct sigaction old[NR_SIGNALS];
 	int numbers[NR_SIGNALS], nr = PyTuple_GET_SIZE(args), r;
+	const char *id = PyUnicode_AsUTF8(server->id);
+	PyObject *token;
 	struct sbus *bus;
 
 	if (nr > NR_SIGNALS) {
@@ -247,16 +308,20 @@ static PyObject *serve_serve(PyObject *self, PyObject *args)
 	}
 	if (check_open(server) < 0)
 		return NULL;
+	token = PyContextVar_Set(server->st->current, Py_None);
+	if (!token)
+		return NULL;
 	bus = sbus_ref(server->bus);
 	if (nr)
 		stop_target = bus;
 	if (catch_signals(numbers, old, nr) < 0) {
 		sbus_unref(bus);
+		Py_DECREF(token);
 		return NULL;
 	}
 	server->busy = true;
 	server->thread = PyEval_SaveThread();
-	r = sbus_serve(bus, &params, &error);
+	r = serve_all(server, bus, id, &params, &error);
 	PyEval_RestoreThread(server->thread);
 	server->busy = false;
 	for (int i = 0; i < nr; i++)
@@ -271,14 +336,12 @@ static PyObject *serve_serve(PyObject *self, PyObject *args)
 		errors_raise(server->st, &error);
 	}
 	sbus_error_clear(&error);
-	if (PyErr_Occurred())
-		return NULL;
-	Py_RETURN_NONE;
+	return leave(server, token);
 }
 
 /* --- process(): for an event loop ----------------------------------------- */
 
-static PyObject *serve_process(PyObject *self, PyObject *none)
+static PyObject *serve_process(PyObject *self, PyObject *ended)
 {
 	struct server *server = (struct server *)self;
 	PyObject *queue;
@@ -290,8 +353,10 @@ static PyObject *serve_process(PyObject *self, PyObject *none)
 	if (!queue)
 		return NULL;
 	server->queue = queue;
+	server->ended = ended;
 	r = sbus_process(server->bus);
 	server->queue = NULL;
+	server->ended = NULL;
 	if (r < 0 && !PyErr_Occurred())
 		errors_raise_text(server->st, r, NULL, "receiving failed");
 	if (PyErr_Occurred())
@@ -316,17 +381,34 @@ static PyObject *serve_stop(PyObject *self, PyObject *none)
 	Py_RETURN_NONE;
 }
 
-static PyObject *serve_unclaim(PyObject *self, PyObject *id)
+/* What came of a request to the kernel about the id. */
+static PyObject *about_id(struct server *server, int r)
+{
+	return r < 0 ? errors_raise_text(server->st, r, PyUnicode_AsUTF8(server->id),
+					 strerror(-r)) :
+		       Py_NewRef(Py_None);
+}
+
+/* After a takeover there is nothing to be given up. */
+static PyObject *serve_unclaim(PyObject *self, PyObject *none)
 {
 	struct server *server = (struct server *)self;
-	const char *text = PyUnicode_AsUTF8(id);
 	int r;
 
-	if (!text)
+	if (check_bus(server) < 0)
 		return NULL;
-	r = server->bus ? sbus_unclaim(server->bus, text) : -ESHUTDOWN;
-	return r < 0 ? errors_raise_text(server->st, r, text, strerror(-r)) :
-		       Py_NewRef(Py_None);
+	r = sbus_unclaim(server->bus, PyUnicode_AsUTF8(server->id));
+	return about_id(server, r == -ENOENT ? 0 : r);
+}
+
+static PyObject *serve_drain(PyObject *self, PyObject *resume)
+{
+	struct server *server = (struct server *)self;
+
+	if (check_bus(server) < 0)
+		return NULL;
+	return about_id(server, sbus_drain(server->bus, PyUnicode_AsUTF8(server->id),
+					   resume == Py_True));
 }
 
 static PyObject *serve_close(PyObject *self, PyObject *none)
@@ -335,35 +417,67 @@ static PyObject *serve_close(PyObject *self, PyObject *none)
 
 	if (server->bus && check_open(server) < 0)
 		return NULL;
+	if (server->bus)
+		sbus_close(server->bus);
 	server->bus = sbus_unref(server->bus);
 	Py_RETURN_NONE;
 }
 
 /* --- the object --------------------------------------------------------- */
 
+struct sbus *server_connection(PyObject *self)
+{
+	return ((struct server *)self)->bus;
+}
+
+static int parse_recovery(const char *text, uint32_t *recovery)
+{
+	static const char *const names[] = {
+		[SBUS_RECOVERY_FAIL] = "fail",
+		[SBUS_RECOVERY_REQUEUE] = "requeue",
+		[SBUS_RECOVERY_REISSUE] = "reissue",
+	};
+
+	for (*recovery = 0; *recovery < Py_ARRAY_LENGTH(names); ++*recovery)
+		if (strcmp(names[*recovery], text) == 0)
+			return 0;
+	PyErr_Format(PyExc_ValueError,
+		     "recovery is 'fail', 'requeue' or 'reissue', not '%s'", text);
+	return -1;
+}
+
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "id", "methods", "on_message", "on_failure",
-				 "bus", "pool_size", NULL };
+				 "bus", "pool_size", "recovery", "takeover",
+				 "grant", NULL };
 	struct sbus_error error = SBUS_ERROR_INIT;
 	struct sbus_params params = {
 		.size = sizeof(params),
 		.flags = SBUS_OPEN_CREATE,
 	};
-	PyObject *methods, *on_message, *on_failure;
+	struct sbus_claim_params claim = { .size = sizeof(claim), .grant = -1 };
+	PyObject *id, *methods, *on_message, *on_failure;
+	const char *recovery = "fail";
 	struct server *server;
-	const char *id;
-	int r;
+	int takeover = 0, r;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sO!OO|zI:Server", names,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UO!OO|zIspi:Server", names,
 					 &id, &PyDict_Type, &methods,
 					 &on_message, &on_failure, &params.bus,
-					 &params.pool_size))
+					 &params.pool_size, &recovery, &takeover,
+					 &claim.grant) ||
+	    parse_recovery(recovery, &claim.recovery) < 0 || !PyUnicode_AsUTF8(id))
 		return NULL;
+	if (takeover)
+		claim.flags |= SBUS_CLAIM_TAKEOVER;
+	if (claim.grant >= 0)
+		claim.flags |= SBUS_CLAIM_GRANT;
 	server = (struct server *)type->tp_alloc(type, 0);
 	if (!server)
 		return NULL;
 	server->st = state_of((PyObject *)server);
+	server->id = Py_NewRef(id);
 	server->methods = Py_NewRef(methods);
 	server->on_message = Py_NewRef(on_message);
 	server->on_failure = Py_NewRef(on_failure);
@@ -374,7 +488,9 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 	r = sbus_open(&server->bus, &params, &error);
 	if (r == 0) {
 		sbus_set_handler(server->bus, on_request, server);
-		r = sbus_claim(server->bus, id, &error);
+		sbus_set_notice_handler(server->bus, on_notice, server);
+		r = sbus_claim_with(server->bus, PyUnicode_AsUTF8(id), &claim,
+				    &error);
 	}
 	if (r < 0) {
 		errors_raise(server->st, &error);
@@ -400,6 +516,11 @@ static PyObject *get_name(PyObject *self, void *closure)
 	if (!server->bus)
 		Py_RETURN_NONE;
 	return PyUnicode_FromString(sbus_name(server->bus));
+}
+
+static PyObject *get_taken_over(PyObject *self, void *closure)
+{
+	return PyBool_FromLong(atomic_load(&((struct server *)self)->taken_over));
 }
 
 static int server_traverse(PyObject *self, visitproc visit, void *arg)
@@ -433,6 +554,7 @@ static void server_dealloc(PyObject *self)
 	PyObject_GC_UnTrack(self);
 	sbus_unref(server->bus);
 	server_clear(self);
+	Py_CLEAR(server->id);
 	buffer_free(&server->buffer);
 	type->tp_free(self);
 	Py_DECREF(type);
@@ -441,13 +563,16 @@ static void server_dealloc(PyObject *self)
 static PyMethodDef server_methods[] = {
 	{ "serve", serve_serve, METH_VARARGS,
 	  PyDoc_STR("Serve until stop(), or one of the signals that are given.") },
-	{ "process", serve_process, METH_NOARGS,
-	  PyDoc_STR("The requests that are there, a batch at most; does not wait.") },
+	{ "process", serve_process, METH_O,
+	  PyDoc_STR("The requests that are there; does not wait. The ids of those that nobody\n"
+		    "waits for any more are appended to a list.") },
 	{ "fileno", serve_fileno, METH_NOARGS,
 	  PyDoc_STR("Readable when process() has something.") },
 	{ "stop", serve_stop, METH_NOARGS, PyDoc_STR("Make serve() return.") },
-	{ "unclaim", serve_unclaim, METH_O,
-	  PyDoc_STR("Take no more requests for the id.") },
+	{ "unclaim", serve_unclaim, METH_NOARGS,
+	  PyDoc_STR("Serve the id no more; what is queued here still comes.") },
+	{ "drain", serve_drain, METH_O,
+	  PyDoc_STR("False: get no new requests, but stay; True: get them again.") },
 	{ "close", serve_close, METH_NOARGS, PyDoc_STR("Leave the bus.") },
 	{ }
 };
@@ -455,6 +580,8 @@ static PyMethodDef server_methods[] = {
 static PyGetSetDef server_getset[] = {
 	{ "endpoint", get_endpoint, NULL, PyDoc_STR("The endpoint's id."), NULL },
 	{ "name", get_name, NULL, PyDoc_STR("The name of the bus."), NULL },
+	{ "taken_over", get_taken_over, NULL,
+	  PyDoc_STR("Does another process serve the id instead?"), NULL },
 	{ }
 };
 

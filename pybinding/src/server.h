@@ -4,7 +4,11 @@
 #define SYMPHONY_PY_SERVER_H
 
 #include <Python.h>
+#include <symphony/bus.h>
 
 extern PyType_Spec server_spec;
+
+/* Of a Server; NULL once it is closed. No reference is taken. */
+struct sbus *server_connection(PyObject *self);
 
 #endif

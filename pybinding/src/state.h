@@ -5,7 +5,7 @@
 
 #include <Python.h>
 
-/* Interned names of what is called on event loops. */
+/* Interned names: of what is called on event loops, and of members of messages. */
 #define STATE_NAMES(X)				\
 	X(add_reader)				\
 	X(call_exception_handler)		\
@@ -15,6 +15,8 @@
 	X(cancel)				\
 	X(context)				\
 	X(is_closed)				\
+	X(method)				\
+	X(params)				\
 	X(remove_reader)
 
 struct state {
@@ -23,6 +25,7 @@ struct state {
 	PyTypeObject *request_type;
 	PyTypeObject *server_type;
 
+	PyObject *current;		/* ContextVar: the Request that is served */
 	PyObject *make_error;		/* errors.from_errno() */
 	PyObject *describe_failure;	/* errors.describe_failure() */
 	PyObject *asyncio_events;	/* the name of that module */

@@ -5,6 +5,7 @@ The Conductor's side is IPCBus, an extension's side is Extension.
 """
 
 from . import errors
+from ._symphony import cancelled, current_request
 from .bus import IPCBus, Remote
 from .errors import (
     BusError,
@@ -20,7 +21,7 @@ from .errors import (
     TooLarge,
     UnknownExtension,
 )
-from .extension import Extension, current_request
+from .extension import Extension
 
 __all__ = [
     "BusError",
@@ -38,6 +39,7 @@ __all__ = [
     "Timeout",
     "TooLarge",
     "UnknownExtension",
+    "cancelled",
     "current_request",
     "errors",
 ]

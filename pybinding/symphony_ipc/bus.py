@@ -15,6 +15,12 @@ class IPCBus(_symphony.Bus):
     device     default: /dev/symphony
     pool_size  bytes of receive pool, default: the module's
 
+    Of a bus that is created (one that is there is joined as it is):
+
+    mode       permissions, default: 0o600; r joins and calls, w also claims
+    grants     True: claiming any id on it needs a grant, see grant()
+    reserve    ids that need one; those of the Pit always do
+
     A message is any JSON value; bytes travel as they are, to extensions in
     other processes only. Every failure is an errors.BusError.
     """

@@ -11,6 +11,7 @@ class BusError(Exception):
     errno         the cause, as in the errno module
     extension_id  the extension that was called, or None
     call_id       the kernel's id of the call, 0 when there was none
+    limit         the limit that was reached, one of LIMITS, or None
     code          the extension's error code (an ExtensionError), else None
     data          the extension's error data (an ExtensionError), else None
     """
@@ -18,6 +19,7 @@ class BusError(Exception):
     errno = None
     extension_id = None
     call_id = 0
+    limit = None
     code = None
     data = None
 
@@ -67,7 +69,7 @@ class Timeout(BusError, TimeoutError):
 
 
 class Cancelled(BusError):
-    """The call was given up on this side."""
+    """The call was given up on this side, or by the caller that it was made for."""
 
     errno = _errno.ECANCELED
 
@@ -84,13 +86,13 @@ class TooLarge(BusError):
 
 
 class Busy(BusError):
-    """A limit was reached: too many calls outstanding, or no room left."""
+    """A limit was reached, which `limit` names: wait, or ask for less."""
 
     errno = _errno.EDQUOT
 
 
 class NotPermitted(BusError):
-    """The bus or the id belongs to another user."""
+    """The bus or the id belongs to another user, or claiming the id needs a grant."""
 
     errno = _errno.EACCES
 
@@ -132,6 +134,11 @@ _CLASSES = {
     _errno.EREMOTEIO: ExtensionError,
 }
 
+# By the number of enum symphony_limit.
+LIMITS = (None, "pool", "calls", "queue", "share", "user_share", "room", "body", "reply",
+          "services", "user_buses", "user_endpoints", "user_pool", "user_calls",
+          "user_services")
+
 # JSON-RPC's numbers, as in <symphony/bus.h>.
 PARSE = -32700
 INVALID_REQUEST = -32600
@@ -148,13 +155,15 @@ def _rebuild(cls, args, errno, attributes):
     return error
 
 
-def from_errno(errno, message, extension_id, call_id, code, data, needed):
+def from_errno(errno, message, extension_id, call_id, code, data, needed, limit):
     """The exception for a failure that libsymphony reported."""
     cls = _CLASSES.get(errno, BusError)
     if errno == _errno.ENODEV and "modprobe" not in message:
         message += " (load the module: modprobe symphony)"
     error = cls(message or _os.strerror(errno), errno=errno,
                 extension_id=extension_id or None, call_id=call_id)
+    if limit < len(LIMITS):
+        error.limit = LIMITS[limit]
     if cls is ExtensionError:
         error.code = code
         error.data = data

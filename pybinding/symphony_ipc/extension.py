@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The other side: a process that is an extension, written in Python."""
 
-import contextvars
+import os
 import signal
 import threading
 
 from . import _symphony, errors
 
-_current = contextvars.ContextVar("symphony_ipc.current_request", default=None)
 _CO_COROUTINE = 0x80
-
-
-def current_request():
-    """The request being served: who asks (pid, uid, sender), by when; or None."""
-    return _symphony.serving() or _current.get()
 
 
 def _is_async(function):
@@ -26,11 +20,18 @@ def _is_async(function):
     return bool(code and code.co_flags & _CO_COROUTINE)
 
 
-def _log_failure(error):
+def _failed(error):
+    """Logs what a handler raised, and says whether to answer with it.
+
+    A call that failed with the request that it was made for is no news to anybody.
+    """
+    if isinstance(error, (errors.Cancelled, errors.Timeout)) and _symphony.cancelled():
+        return False
     if not isinstance(error, errors.ExtensionError):
         import logging
 
         logging.getLogger("symphony_ipc").error("a handler failed", exc_info=error)
+    return True
 
 
 class Extension:
@@ -46,21 +47,33 @@ class Extension:
 
     A method gets params as keyword arguments and its answer is the result;
     what it raises is an error reply, an ExtensionError with its own code and
-    data. Methods can be async. The docstring and the annotations make up what
-    the reserved method "describe" tells.
+    data. Methods can be async; these are cancelled when nobody waits for their
+    answer any more, while plain ones can ask cancelled(). The docstring and the
+    annotations make up what the reserved method "describe" tells.
+
+    recovery  what becomes of the calls that a replica has when it dies: "fail",
+              "requeue" (those it had not received go to another one), "reissue"
+              (and those it had, if they are idempotent); all replicas say the same
+    takeover  serve instead of those who do now, which finish what they have: their
+              run() returns
+    grant     a descriptor of IPCBus.grant(), where claiming the id needs one;
+              default: $SYMPHONY_GRANT
     """
 
-    def __init__(self, extension_id, *, version="", summary=None, bus=None, pool_size=0):
+    def __init__(self, extension_id, *, version="", summary=None, bus=None, pool_size=0,
+                 recovery="fail", takeover=False, grant=None):
         self.id = extension_id
         self.version = version
         self.summary = summary
         self._bus_name = bus
-        self._pool_size = pool_size
+        self._options = {"pool_size": pool_size, "recovery": recovery,
+                         "takeover": takeover, "grant": grant}
         self._methods = {"describe": self.describe}
         self._message = None
         self._server = None
         self._stop = None
         self._client = None
+        self._shared = ()
 
     # --- declaring
 
@@ -96,17 +109,29 @@ class Extension:
 
     @property
     def bus(self):
-        """An IPCBus, without a Pit, to call other extensions with."""
+        """An IPCBus, without a Pit, to call other extensions with.
+
+        A call made in a handler is made for the request that it handles: the earlier
+        deadline counts, and it ends when nobody waits for the request any more;
+        detached=True makes it for nothing. In an extension of plain functions that
+        is so for call(); what send_message() does there is always detached.
+        """
         if self._client is None:
             from .bus import IPCBus
 
             self._client = IPCBus(self._bus_name, pit=False)
+            if self._server is not None:
+                self._client._share(self._server, *self._shared)
         return self._client
 
     # --- serving
 
-    def run(self):
-        """Join the bus, claim the id and serve, until stop(), SIGTERM or SIGINT."""
+    def run(self, *, recovery=None, takeover=None, grant=None):
+        """Join the bus, claim the id and serve, until stop(), SIGTERM, SIGINT or a takeover.
+
+        What is given here goes before what the constructor got.
+        """
+        self._set(recovery, takeover, grant)
         handlers = [*self._methods.values(), self._message]
         if any(_is_async(handler) for handler in handlers if handler):
             import asyncio
@@ -116,16 +141,26 @@ class Extension:
             return
         self._server = self._open()
         try:
+            self._share()
             self._server.serve(*_signals())
         finally:
             self._close()
 
-    async def serve(self):
-        """Serve on the running event loop, until stop() or cancellation."""
+    async def serve(self, *, recovery=None, takeover=None, grant=None):
+        """Serve on the running event loop, until stop(), cancellation or a takeover."""
+        self._set(recovery, takeover, grant)
         await self._serve(())
 
+    def drain(self):
+        """Get no new requests, until resume(); other replicas get them."""
+        self._served().drain(False)
+
+    def resume(self):
+        """Get requests again."""
+        self._served().drain(True)
+
     def stop(self):
-        """Make run() return after what is being served."""
+        """Make run() return after what is being served, and what is queued here."""
         if self._stop is not None:
             self._stop.set()
         elif self._server is not None:
@@ -138,43 +173,91 @@ class Extension:
         self._server = server = self._open()
         self._stop = stop = asyncio.Event()
         tasks = set()
+        working = {}  # id: the request, and the task that works on it
+        ended = []
         caught = []
 
-        def on_readable():
+        def process():
+            """How many requests there were."""
             try:
-                requests = server.process()
+                requests = server.process(ended)
             except errors.BusError:
                 stop.set()
                 raise
             for request in requests:
-                self._start(request, loop, tasks)
+                # Given up before it was begun.
+                if request.id in ended:
+                    continue
+                task = self._start(request, loop)
+                if task is not None:
+                    tasks.add(task)
+                    working[request.id] = request, task
+                    task.add_done_callback(lambda task, call=request.id: working.pop(call, None))
+                    task.add_done_callback(tasks.discard)
+            while ended:
+                call = ended.pop()
+                request, task = working.get(call, (None, None))
+                # Of an outcome it is a guess.
+                if request and request.cancelled():
+                    del working[call]
+                    task.cancel()
+            if server.taken_over:
+                stop.set()
+            if self._client is not None:
+                self._client._on_processed()
+            return len(requests)
 
         try:
+            self._share(process, ended)
             for number in signals:
                 loop.add_signal_handler(number, stop.set)
                 caught.append(number)
-            loop.add_reader(server.fileno(), on_readable)
+            loop.add_reader(server.fileno(), process)
             await stop.wait()
-            server.unclaim(self.id)
-            if tasks:
-                await asyncio.wait(tasks)
+            server.unclaim()
+            while process() or tasks:
+                if tasks:
+                    await asyncio.wait(tasks)
         finally:
             for task in tasks:
                 task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
             loop.remove_reader(server.fileno())
             for number in caught:
                 loop.remove_signal_handler(number)
             self._stop = None
             self._close()
 
+    def _set(self, recovery, takeover, grant):
+        options = {"recovery": recovery, "takeover": takeover, "grant": grant}
+        self._options |= {name: value for name, value in options.items() if value is not None}
+
+    def _served(self):
+        if self._server is None:
+            raise RuntimeError(f"'{self.id}' is not served now")
+        return self._server
+
     def _open(self):
         if self._server is not None:
             raise RuntimeError(f"'{self.id}' is served already")
-        return _symphony.Server(self.id, self._methods, self._message, _log_failure,
-                                bus=self._bus_name, pool_size=self._pool_size)
+        # Not for what the extension starts.
+        grant = os.environ.pop("SYMPHONY_GRANT", None)
+        options = dict(self._options)
+        if options["grant"] is None:
+            options["grant"] = -1 if grant is None else int(grant)
+        return _symphony.Server(self.id, self._methods, self._message, _failed,
+                                bus=self._bus_name, **options)
+
+    def _share(self, *shared):
+        """Has our calls go through the connection that serves."""
+        self._shared = shared
+        if self._client is not None:
+            self._client._share(self._server, *shared)
 
     def _close(self):
         server, self._server = self._server, None
+        self._shared = ()
         server.close()
         if self._client is not None:
             self._client.close()
@@ -182,16 +265,16 @@ class Extension:
 
     # --- one request, on an event loop
 
-    def _start(self, request, loop, tasks):
-        token = _current.set(request)
+    def _start(self, request, loop):
+        """Answers, or returns the task that will."""
+        token = _symphony.current.set(request)
         try:
             answer = self._handle(request)
             if answer is not None:
-                task = loop.create_task(self._finish(request, answer))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                return loop.create_task(self._finish(request, answer))
         finally:
-            _current.reset(token)
+            _symphony.current.reset(token)
+        return None
 
     def _handle(self, request):
         """Answers, or returns the coroutine that will have the answer."""
@@ -243,7 +326,8 @@ class Extension:
 
     @staticmethod
     def _fail(request, error):
-        _log_failure(error)
+        if not _failed(error):
+            return
         code, message, data = errors.describe_failure(error)
         try:
             request.fail(code, message, data)

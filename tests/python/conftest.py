@@ -31,9 +31,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no /dev/symphony"))
 
 
+def new_bus_name():
+    return f"test-{os.getpid()}-{next(_numbers)}"
+
+
 @pytest.fixture
 def bus_name(monkeypatch):
-    name = f"test-{os.getpid()}-{next(_numbers)}"
+    name = new_bus_name()
     monkeypatch.setenv("SYMPHONY_BUS", name)
     return name
 
@@ -51,21 +55,25 @@ class Processes:
     def __init__(self):
         self.running = []
 
-    def start(self, name, *args, ready=None, bus=None):
+    def start(self, name, *args, ready=None, bus=None, **options):
         """Starts one and waits until the id `ready` is served."""
         process = subprocess.Popen(
-            [sys.executable, "-X", "dev", str(HERE / "extensions" / name), *args])
+            [sys.executable, "-X", "dev", str(HERE / "extensions" / name), *args], **options)
         self.running.append(process)
+        if ready:
+            self.wait_for(ready, bus)
+        return process
+
+    def wait_for(self, extension_id, bus):
+        """Until it is served; the process that was started last has to live."""
         deadline = time.monotonic() + 60
-        while ready:
+        while True:
             try:
-                bus.call(ready, {"method": "describe"}, timeout=30)
-                return process
+                return bus.call(extension_id, {"method": "describe"}, timeout=30)
             except symphony_ipc.NoReplica:
-                assert process.poll() is None, "the extension ended"
+                assert self.running[-1].poll() is None, "the extension ended"
                 assert time.monotonic() < deadline, "the extension does not come up"
                 time.sleep(0.05)
-        return process
 
     def stop(self):
         for process in self.running:
@@ -99,7 +107,7 @@ def serve_for_module(name):
     def fixture():
         running = Processes()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SYMPHONY_BUS", f"test-{os.getpid()}-{next(_numbers)}")
+            patch.setenv("SYMPHONY_BUS", new_bus_name())
             with symphony_ipc.IPCBus(pit=False) as bus:
                 running.start(name + ".py", ready=name, bus=bus)
                 yield bus
