@@ -2,10 +2,13 @@
 """Nothing is left behind: blocks of memory, references, descriptors."""
 
 import asyncio
+import contextlib
 import gc
+import logging
 import os
 import subprocess
 import sys
+import threading
 import weakref
 
 import pytest
@@ -102,6 +105,124 @@ def test_through_the_device(processes, bus):
         return await many() - before
 
     assert asyncio.run(main(), debug=False) < 60
+
+
+def blocks_of_rounds(batch, rounds=20):
+    """For an event loop: blocks that so many batches leave, after as many to warm up."""
+
+    async def main():
+        async def many():
+            for _ in range(rounds):
+                await batch()
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        await many()
+        before = await many()
+        return await many() - before
+
+    return main()
+
+
+@pytest.mark.device
+def test_chains_that_are_answered_given_up_and_fail(bus):
+    inner, outer = symphony_ipc.Extension("inner"), symphony_ipc.Extension("outer")
+
+    @inner.method
+    async def work(seconds, fail=False):
+        await asyncio.sleep(seconds)
+        if fail:
+            raise symphony_ipc.ExtensionError("no")
+        return symphony_ipc.current_request().deadline
+
+    @outer.method(name="work")
+    async def outer_work(**params):
+        await outer.bus["inner"](idempotent=True).work(**params)
+        return await asyncio.create_task(outer.bus["inner"](detached=True).work(seconds=0))
+
+    async def batch():
+        call, late = bus["outer"], bus["outer"](timeout=0.02)
+        given_up = asyncio.ensure_future(call.work(seconds=30))
+        outcomes = await asyncio.gather(
+            *[call.work(seconds=0) for _ in range(5)], *[late.work(seconds=30) for _ in range(5)],
+            *[call.work(seconds=0, fail=True) for _ in range(5)], return_exceptions=True)
+        given_up.cancel()
+        assert outcomes[0] is None
+        assert {type(error) for error in outcomes[5:10]} == {symphony_ipc.Timeout}
+        assert {type(error) for error in outcomes[10:]} == {symphony_ipc.ExtensionError}
+
+    async def main():
+        serving = [asyncio.create_task(ext.serve()) for ext in (inner, outer)]
+        await asyncio.sleep(0)
+        grown = await blocks_of_rounds(batch, 10)
+        for ext in (inner, outer):
+            ext.stop()
+        await asyncio.gather(*serving)
+        return grown
+
+    assert asyncio.run(main(), debug=False) < 60
+
+
+@pytest.mark.device
+def test_chains_of_plain_functions(processes, bus, monkeypatch):
+    processes.start("plain.py", ready="plain", bus=bus)
+    ext = symphony_ipc.Extension("outer")
+
+    @ext.method
+    def work(fail):
+        request = symphony_ipc.current_request()
+        assert not request.cancelled()
+        if fail:
+            ext.bus.call("nobody", 1)
+        return ext.bus.call("plain", {"method": "who"}, detached=bool(fail))
+
+    def call(fail):
+        return bus.call("outer", {"method": "work", "params": {"fail": fail}})
+
+    def both():
+        assert call(False)["extension_id"] == "plain"
+        with pytest.raises(symphony_ipc.ExtensionError):
+            call(True)
+
+    monkeypatch.setattr(logging.getLogger("symphony_ipc"), "disabled", True)
+    serving = threading.Thread(target=ext.run)
+    serving.start()
+    while True:
+        with contextlib.suppress(symphony_ipc.NoReplica):
+            call(False)
+            break
+    try:
+        assert growth(both, 50) < 12
+    finally:
+        ext.stop()
+        serving.join()
+
+
+@pytest.mark.device
+def test_takeovers_drains_and_grants(bus_name):
+    async def one_after_the_other(bus):
+        first = symphony_ipc.Extension("worker")
+        second = symphony_ipc.Extension("worker", takeover=True)
+        grant = bus.grant("worker")
+        serving = asyncio.create_task(first.serve(grant=grant))
+        await asyncio.sleep(0)
+        first.drain()
+        first.resume()
+        last = asyncio.create_task(second.serve(grant=grant))
+        await serving
+        second.stop()
+        await last
+        os.close(grant)
+
+    with symphony_ipc.IPCBus(pit=False, grants=True, reserve=["other"]) as bus:
+        def run():
+            bus.limits()
+            asyncio.run(one_after_the_other(bus), debug=False)
+
+        assert growth(run, 5) < 30
+        descriptors = len(os.listdir("/proc/self/fd"))
+        run()
+        assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_opening_and_closing(bus_name):

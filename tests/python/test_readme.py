@@ -40,7 +40,7 @@ def write_files(text, folder):
                                                  for path in (TOP / "docs").glob("*.md"))])
 def test_links_lead_somewhere(page):
     path = TOP / page
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+    for target in re.findall(r"[^\"]\]\(([^)#:]+)\)", path.read_text()):
         assert (path.parent / target).exists(), f"{page}: {target}"
 
 
