@@ -54,6 +54,19 @@ TEST(stop_wakes_every_sleeping_thread)
 	EXPECT_TRUE(single_threaded());
 }
 
+TEST(who_stopped_and_closed_is_gone_from_the_bus)
+{
+	struct sbus_params params = { .size = sizeof(params) };
+	struct server server;
+	struct sbus *bus;
+
+	for (int i = 0; i < 50; i++) {
+		ASSERT_EQ(0, server_start(&server, "echo", 1, 0));
+		EXPECT_EQ(0, server_stop(&server));
+		ASSERT_EQ(-ENOENT, sbus_open(&bus, &params, NULL));
+	}
+}
+
 TEST(stop_works_while_a_forked_child_holds_every_file)
 {
 	struct server server;
