@@ -87,6 +87,7 @@ uninstall: $(patsubst install%,uninstall%,$(INSTALL_TARGETS))	## remove what "ma
 	$(if $(DESTDIR),,depmod -a $(krelease))
 	rm -f $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
 	rm -f $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h
+	$(if $(DESTDIR),,-ldconfig)
 
 clean:				## remove all that was built, but not the image and the debug kernel
 	rm -rf build
