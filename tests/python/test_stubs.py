@@ -11,6 +11,7 @@ import symphony_ipc
 from symphony_ipc import _symphony
 
 STUB = ast.parse(pathlib.Path(symphony_ipc.__file__).with_name("_symphony.pyi").read_text())
+VARIABLES = {node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign)}
 FUNCTIONS = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
 # A dictionary's type is for type checkers alone.
 CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)
@@ -44,7 +45,7 @@ def actual(function, bound):
 
 
 def test_the_names_of_the_module():
-    assert public(vars(_symphony)) == public(FUNCTIONS | CLASSES)
+    assert public(vars(_symphony)) == public(VARIABLES | set(FUNCTIONS) | set(CLASSES))
 
 
 @pytest.mark.parametrize("name", CLASSES)
