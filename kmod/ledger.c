@@ -47,22 +47,6 @@ static u64 max_of(enum symp_resource resource)
 	}
 }
 
-enum symphony_limit symp_resource_limit(enum symp_resource resource)
-{
-	switch (resource) {
-	case SYMP_BUSES:
-		return SYMPHONY_LIMIT_USER_BUSES;
-	case SYMP_ENDPOINTS:
-		return SYMPHONY_LIMIT_USER_ENDPOINTS;
-	case SYMP_POOL_BYTES:
-		return SYMPHONY_LIMIT_USER_POOL;
-	case SYMP_CALLS:
-		return SYMPHONY_LIMIT_USER_CALLS;
-	default:
-		return SYMPHONY_LIMIT_USER_SERVICES;
-	}
-}
-
 static struct symp_ledger *ledger_get(kuid_t uid)
 {
 	struct symp_ledger *ledger, *new;

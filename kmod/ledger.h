@@ -38,7 +38,6 @@ int symp_account_charge(struct symp_account *account,
 			enum symp_resource resource, u32 amount);
 void symp_account_uncharge(struct symp_account *account,
 			   enum symp_resource resource, u32 amount);
-enum symphony_limit symp_resource_limit(enum symp_resource resource);
 struct symphony_use symp_account_use(struct symp_account *account,
 				     enum symp_resource resource);
 
