@@ -403,6 +403,7 @@ TEST_F(notice, of_room_to_come_holds_up_nobody)
 	static unsigned char body[25000];
 	struct symphony_call call = ep_marked(self->svc, 1, body, sizeof(body));
 	struct ep other;
+	int types = 0;
 
 	/* While another one holds something, this much it may not have. */
 	ASSERT_EQ(0, ep_join(&other, MIB));
@@ -413,8 +414,14 @@ TEST_F(notice, of_room_to_come_holds_up_nobody)
 	EXPECT_NE(0, sent(self, 3, 10).id);
 	EXPECT_EQ(2, ep_serve(&self->server));
 	EXPECT_EQ(3, ep_serve(&self->server));
-	EXPECT_EQ(0, ep_fetch(&self->client, &(__u64){ 0 }));
-	EXPECT_NE(NULL, ep_expect(&self->client, SYMPHONY_MSG_ROOM, 1));
+	/* The outcome and the notice, in either order. */
+	for (int i = 0; i < 2; i++) {
+		const struct symphony_msg *msg = ep_next(&self->client, DEV_LONG);
+
+		ASSERT_NE(NULL, msg);
+		types += msg->type;
+	}
+	EXPECT_EQ(SYMPHONY_MSG_REPLY + SYMPHONY_MSG_ROOM, types);
 	ep_close(&other);
 }
 
