@@ -342,8 +342,11 @@ TEST_F(notice, of_room_is_of_enough_room)
 		const struct symphony_msg *msg;
 
 		ASSERT_EQ(i, ep_serve(&self->server));
-		ASSERT_EQ(0, ep_fetch(&self->client, &(__u64){ 0 }));
-		msg = ep_next(&self->client, -1);
+		/* The notice can come after the next request was answered. */
+		msg = ep_next(&self->client, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		if (msg->type == SYMPHONY_MSG_REPLY)
+			msg = ep_next(&self->client, -1);
 		if (!msg)
 			continue;
 		EXPECT_EQ(SYMPHONY_MSG_ROOM, msg->type);
