@@ -52,3 +52,12 @@ choose_kernel() {
 		kdir=/lib/modules/$release/build binds=()
 	fi
 }
+
+# The folder of a module built for kernel <release>, as it is or changed by MODULE.
+module_name() {
+	local change name=kmod-$1
+	for change in ${MODULE-}; do
+		name+=-$(basename "$change" .patch)
+	done
+	echo "$name"
+}
