@@ -136,6 +136,7 @@ static struct symp_bus *bus_alloc(struct net *net,
 	bus->net = get_net(net);
 	bus->user_ns = get_user_ns(current_user_ns());
 	bus->account = symp_account_get(creator->account);
+	bus->id = creator->id;
 	bus->creator = creator->id;
 	bus->grants = args->flags & SYMPHONY_JOIN_GRANTS;
 	strscpy(bus->name, args->name);
@@ -176,6 +177,35 @@ static int bus_add(struct symp_bus *bus, enum symphony_limit *limit)
 	return 0;
 }
 
+/*
+ * May @ep, as @flags ask, live on a bus that is there? If it inherits the bus,
+ * it has.
+ */
+static int bus_admit(struct symp_bus *bus, const struct symp_endpoint *ep,
+		     u32 flags)
+{
+	lockdep_assert_held(&buses_lock);
+	if (flags & SYMPHONY_JOIN_EXCL)
+		return -EEXIST;
+	if (!symp_bus_permission(bus, 4))
+		return -EACCES;
+	if (flags & SYMPHONY_JOIN_INHERIT) {
+		if (!uid_eq(current_euid(), bus->uid))
+			return -EPERM;
+		if (bus->creator)
+			return -EBUSY;
+		WRITE_ONCE(bus->creator, ep->id);
+	}
+	return 0;
+}
+
+/* Does @ep give the grants of @bus, its own? */
+bool symp_bus_is_creator(const struct symp_bus *bus,
+			 const struct symp_endpoint *ep)
+{
+	return READ_ONCE(bus->creator) == ep->id;
+}
+
 /**
  * symp_bus_join() - find or create a bus, for an endpoint that will live on it
  * @args: the bus
@@ -191,7 +221,7 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 {
 	struct net *net = current->nsproxy->net_ns;
 	struct symp_bus *bus, *new = NULL;
-	int err;
+	int err = 0;
 
 	/* Not under the lock: every death takes it, and memory can take long. */
 	if (args->flags & SYMPHONY_JOIN_CREATE) {
@@ -203,26 +233,28 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 		bus = bus_find(net, args->name);
 		if (!bus && new) {
 			err = bus_add(new, limit);
-			bus = err ? ERR_PTR(err) : no_free_ptr(new);
-		} else if (!bus) {
-			bus = ERR_PTR(-ENOENT);
-		} else if (args->flags & SYMPHONY_JOIN_EXCL) {
-			bus = ERR_PTR(-EEXIST);
-		} else if (!symp_bus_permission(bus, 4)) {
-			bus = ERR_PTR(-EACCES);
+			bus = new;
+			if (!err)
+				new = NULL;
 		} else {
-			symp_bus_get(bus);
-			bus->living++;
+			err = bus ? bus_admit(bus, ep, args->flags) : -ENOENT;
+			if (!err) {
+				symp_bus_get(bus);
+				bus->living++;
+			}
 		}
 	}
 	if (new)
 		bus_discard(new);
-	return bus;
+	return err ? ERR_PTR(err) : bus;
 }
 
-void symp_bus_leave(struct symp_bus *bus)
+/* @ep, which joined @bus, lives there no more. */
+void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep)
 {
 	scoped_guard(mutex, &buses_lock) {
+		if (bus->creator == ep->id)
+			WRITE_ONCE(bus->creator, 0);
 		if (--bus->living)
 			return;
 		list_del(&bus->node);

@@ -40,7 +40,9 @@ struct symp_bus_args {
  * @name: terminated, the rest zero
  * @user_ns: of its creator, referenced
  * @account: of its creator; charged for the bus while it is listed
- * @creator: the endpoint that created it: gives grants, and needs none
+ * @id: of the endpoint that created it: what grants know the bus by
+ * @creator: the endpoint that gives grants, and needs none: the one that created
+ *	the bus, or inherited it; 0 when that is dead
  * @grants: a claim needs a grant
  * @uid: of its creator
  * @gid: of its creator
@@ -53,7 +55,8 @@ struct symp_bus_args {
  * @endpoints: id to struct symp_endpoint, the living ones
  * @watch_lock: guards all watches between endpoints of this bus
  *
- * @node and @living are guarded by the lock of the list.
+ * @node and @living are guarded by the lock of the list, and so are writes to
+ * @creator.
  */
 struct symp_bus {
 	refcount_t ref;
@@ -61,6 +64,7 @@ struct symp_bus {
 	char name[SYMPHONY_NAME_MAX + 1];
 	struct user_namespace *user_ns;
 	struct symp_account *account;
+	u64 id;
 	u64 creator;
 	bool grants;
 	kuid_t uid;
@@ -86,7 +90,9 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,
 			       enum symphony_limit *limit);
 kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred);
-void symp_bus_leave(struct symp_bus *bus);
+void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep);
+bool symp_bus_is_creator(const struct symp_bus *bus,
+			 const struct symp_endpoint *ep);
 bool symp_bus_permission(struct symp_bus *bus, u32 want);
 struct symp_bus *symp_bus_get(struct symp_bus *bus);
 void symp_bus_put(struct symp_bus *bus);

@@ -218,10 +218,12 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 	if (READ_ONCE(file->private_data))
 		return -EISCONN;
 	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
-			  SYMPHONY_JOIN_GRANTS) ||
+			  SYMPHONY_JOIN_GRANTS | SYMPHONY_JOIN_INHERIT) ||
 	    arg.reserved || arg.mode & ~0666)
 		return -EINVAL;
 	if ((arg.flags & SYMPHONY_JOIN_EXCL) && !(arg.flags & SYMPHONY_JOIN_CREATE))
+		return -EINVAL;
+	if ((arg.flags & SYMPHONY_JOIN_INHERIT) && (arg.flags & SYMPHONY_JOIN_CREATE))
 		return -EINVAL;
 	if ((arg.flags & SYMPHONY_JOIN_GRANTS || arg.reserve_len || arg.reserve) &&
 	    !(arg.flags & SYMPHONY_JOIN_EXCL))
@@ -332,7 +334,7 @@ static long do_service(struct symp_endpoint *ep, unsigned int cmd,
 	if (err)
 		return err;
 	if (cmd == SYMPHONY_IOC_GRANT)
-		return ep->id == ep->bus->creator ?
+		return symp_bus_is_creator(ep->bus, ep) ?
 			symp_grant_open(ep->bus, name, &uarg->grant) : -EPERM;
 	/* Before there is something to undo. */
 	if (put_user(0, &uarg->handle))

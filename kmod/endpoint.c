@@ -127,7 +127,7 @@ err_put_identity:
 	put_identity(ep);
 	symp_pool_put(ep->pool);
 err_leave_bus:
-	symp_bus_leave(ep->bus);
+	symp_bus_leave(ep->bus, ep);
 	symp_bus_put(ep->bus);
 err_put_owner:
 	symp_owner_put(ep->owner);
@@ -245,7 +245,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	symp_service_unclaim_all(ep);
 	symp_watch_endpoint_died(ep);
 	xa_erase(&ep->bus->endpoints, ep->id);
-	symp_bus_leave(ep->bus);
+	symp_bus_leave(ep->bus, ep);
 	symp_pool_put(pool);
 }
 

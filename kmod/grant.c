@@ -18,8 +18,7 @@
 #include "grant.h"
 
 struct grant {
-	/* The endpoint that created the bus: the two are known by one another. */
-	u64 creator;
+	u64 bus;
 	char name[SYMPHONY_NAME_MAX + 1];
 };
 
@@ -56,7 +55,7 @@ int symp_grant_open(const struct symp_bus *bus, const char *name, __s32 __user *
 		err = -ENOMEM;
 		goto err_put_fd;
 	}
-	grant->creator = bus->creator;
+	grant->bus = bus->id;
 	strscpy(grant->name, name);
 	file = anon_inode_getfile("[symphony-grant]", &grant_fops, grant, 0);
 	if (IS_ERR(file)) {
@@ -91,8 +90,8 @@ int symp_grant_check(int fd, const struct symp_bus *bus, const char *name)
 		return err;
 	if (file->f_op == &grant_fops) {
 		grant = file->private_data;
-		err = grant->creator == bus->creator &&
-		      !strcmp(grant->name, name) ? 0 : -EPERM;
+		err = grant->bus == bus->id && !strcmp(grant->name, name) ?
+			0 : -EPERM;
 	}
 	fput(file);
 	return err;

@@ -193,7 +193,7 @@ static struct symp_service *claimable(struct symp_endpoint *ep,
 {
 	struct symp_bus *bus = ep->bus;
 	struct symp_service *service;
-	bool trusted = args->granted || ep->id == bus->creator;
+	bool trusted = args->granted || symp_bus_is_creator(bus, ep);
 
 	service = rhashtable_lookup_fast(&bus->names, args->name, names_params);
 	if (!trusted && (bus->grants || (service && service->reserved)))

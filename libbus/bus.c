@@ -141,7 +141,7 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	bus->pool = pool;
 	bus->pool_size = join.pool_size;
 	bus->endpoint = join.endpoint;
-	bus->creator = join.flags & SYMPHONY_JOIN_CREATE;
+	bus->creator = join.flags & (SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_INHERIT);
 	*ret = bus;
 	return 0;
 

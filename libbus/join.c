@@ -111,6 +111,26 @@ static int reserve(const char *const *ids, struct symphony_join *arg, char **tex
 }
 
 /*
+ * Join the bus that is there. Who would reserve names or want grants if it were not
+ * is its creator if the former one is dead.
+ */
+static int join_existing(int fd, const char *name, const struct sbus_params *params,
+			 struct symphony_join *arg)
+{
+	int r = -EBUSY;
+
+	if (params->reserve || params->flags & SBUS_OPEN_GRANTS) {
+		arg->flags = SYMPHONY_JOIN_INHERIT;
+		r = join(fd, name, arg);
+	}
+	if (r == -EBUSY || r == -EPERM) {
+		arg->flags = 0;
+		r = join(fd, name, arg);
+	}
+	return r;
+}
+
+/*
  * What a bus is created with cannot be asked of one that is there. So it is joined
  * if it is, and otherwise created, which another process can do first.
  */
@@ -122,7 +142,7 @@ static int join_or_create(int fd, const char *name, const struct sbus_params *pa
 
 	do {
 		if (!(params->flags & SBUS_OPEN_EXCL)) {
-			r = join(fd, name, &existing);
+			r = join_existing(fd, name, params, &existing);
 			if (r != -ENOENT) {
 				*arg = existing;
 				return r;

@@ -36,7 +36,7 @@ FIXTURE_VARIANT_ADD(abi, query) {
 FIXTURE_VARIANT_ADD(abi, join) {
 	.op = SYMPHONY_IOC_JOIN, .size = sizeof(struct symphony_join),
 	.known_flags = SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
-		       SYMPHONY_JOIN_GRANTS,
+		       SYMPHONY_JOIN_GRANTS | SYMPHONY_JOIN_INHERIT,
 	/* Names are reserved with EXCL. */
 	.reserved = { RESERVED(join, reserved), RESERVED(join, reserve_len),
 		      RESERVED(join, reserve), RESERVED(join, reserve) + 4 },

@@ -298,6 +298,86 @@ TEST_F(grant, outlives_its_giver_but_not_its_bus)
 	EXPECT_EQ(0, claim_bare(&self->creator, "svc"));
 }
 
+TEST_F(grant, are_inherited_once_the_giver_is_dead)
+{
+	int old = grant(&self->creator, "svc"), fd;
+	struct ep heir;
+
+	ASSERT_GE(old, 0);
+	EXPECT_EQ(-EBUSY, join(&heir, dev_bus(), SYMPHONY_JOIN_INHERIT, 0, NULL, 0));
+	EXPECT_EQ(-ENOENT, join(&heir, "test-no-such", SYMPHONY_JOIN_INHERIT, 0, NULL, 0));
+	EXPECT_EQ(-EINVAL, join(&heir, dev_bus(), SYMPHONY_JOIN_INHERIT |
+				SYMPHONY_JOIN_CREATE, 0, NULL, 0));
+	ep_close(&self->creator);
+	EXPECT_EQ(-EPERM, grant(&self->other, "svc"));
+	EXPECT_EQ(-EPERM, claim_bare(&self->other, "svc"));
+
+	ASSERT_EQ(0, join(&heir, dev_bus(), SYMPHONY_JOIN_INHERIT, 0, NULL, 0));
+	EXPECT_EQ(0, claim_bare(&heir, "svc"));
+	fd = grant(&heir, "two");
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(0, claim(&self->other, "two", fd, 0));
+	EXPECT_EQ(0, claim(&self->other, "svc", old, 0));
+	close(fd);
+	close(old);
+
+	/* One at a time; and the next one, when that is dead. */
+	EXPECT_EQ(-EBUSY, join(&self->creator, dev_bus(), SYMPHONY_JOIN_INHERIT, 0,
+			       NULL, 0));
+	ep_close(&heir);
+	EXPECT_EQ(0, join(&self->creator, dev_bus(), SYMPHONY_JOIN_INHERIT, 0, NULL, 0));
+}
+
+TEST_F(grant, are_inherited_by_the_same_uid_alone)
+{
+	struct kid kid;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	ep_close(&self->creator);
+	if (!kid_fork(&kid)) {
+		struct ep ep;
+
+		EXPECT_EQ(0, dev_become(ALICE, ALICE));
+		EXPECT_EQ(-EPERM, join(&ep, dev_bus(), SYMPHONY_JOIN_INHERIT, 0, NULL, 0));
+		EXPECT_EQ(0, join(&ep, dev_bus(), 0, 0, NULL, 0));
+		EXPECT_EQ(-EPERM, grant(&ep, "svc"));
+		_exit(0);
+	}
+	EXPECT_EQ(0, kid_reap(&kid));
+}
+
+/* A JOIN that comes to nothing inherits nothing. */
+TEST_F(grant, are_not_inherited_by_who_does_not_live)
+{
+	long pool_max = dev_param("user_pool_max", 1);
+	struct kid kid;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	ASSERT_LT(0, pool_max);
+	if (!kid_fork(&kid)) {
+		struct ep creator, others[64];
+		int nr = 0;
+
+		EXPECT_EQ(0, dev_become(ALICE, ALICE));
+		EXPECT_EQ(0, join(&creator, "test-alice", EXCL | SYMPHONY_JOIN_GRANTS, 0,
+				  NULL, 0));
+		while (nr < 64 && !join(&others[nr], "test-alice", 0, 0, NULL, 0))
+			nr++;
+		EXPECT_LT(1, nr);
+		ep_close(&creator);
+		EXPECT_EQ(0, join(&creator, "test-alice", 0, 0, NULL, 0));
+		EXPECT_EQ(-EDQUOT, join(&others[nr], "test-alice", SYMPHONY_JOIN_INHERIT, 0,
+					NULL, 0));
+		ep_close(&others[0]);
+		EXPECT_EQ(0, join(&others[0], "test-alice", SYMPHONY_JOIN_INHERIT, 0, NULL, 0));
+		_exit(0);
+	}
+	EXPECT_EQ(0, kid_reap(&kid));
+	dev_param("user_pool_max", pool_max);
+}
+
 TEST_F(grant, is_not_asked_for_elsewhere)
 {
 	struct ep a, b;

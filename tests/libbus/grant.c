@@ -107,6 +107,25 @@ TEST_F(grant, bus_that_is_there_is_joined_as_it_is)
 	EXPECT_EQ(-EINVAL, open_with(&self->creator, SBUS_OPEN_GRANTS, NULL, NULL));
 }
 
+TEST_F(grant, creator_that_is_dead_is_succeeded_by_who_would_reserve)
+{
+	static const char *const ids[] = { "one", NULL };
+	struct sbus *plain;
+
+	ASSERT_EQ(0, open_with(&self->creator, SBUS_OPEN_CREATE, ids, NULL));
+	self->bus = test_open();
+	self->creator = sbus_unref(self->creator);
+
+	plain = test_open();
+	EXPECT_FALSE(sbus_is_creator(plain));
+	sbus_unref(plain);
+	EXPECT_EQ(-EPERM, sbus_claim(self->bus, "one", NULL));
+
+	ASSERT_EQ(0, open_with(&self->creator, SBUS_OPEN_CREATE, ids, &self->error));
+	EXPECT_TRUE(sbus_is_creator(self->creator));
+	EXPECT_EQ(0, sbus_claim(self->creator, "one", &self->error));
+}
+
 TEST_F(grant, impossible_reservations_are_refused)
 {
 	static const char *const bad[] = { "one", "No", NULL };

@@ -106,6 +106,17 @@ class TestPit:
             assert second.call("pool_manager", {"method": "describe"})["id"] == "pool_manager"
 
 
+    def test_a_conductor_is_restarted_while_extensions_go_on(self, bus_name):
+        first = symphony_ipc.IPCBus()
+        first.initialize()
+        first.serve_pit()
+        with symphony_ipc.IPCBus(pit=False) as extension:
+            first.close()
+            with symphony_ipc.IPCBus() as second:
+                second.serve_pit()
+                assert extension.call("pool_manager", {"method": "describe"})["id"] == "pool_manager"
+
+
 class TestLimits:
     def test_use_is_counted(self, bus):
         before = bus.limits()

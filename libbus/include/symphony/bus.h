@@ -171,7 +171,9 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  *	beginning: claiming one of these needs a grant. NULL: none
  *
  * @mode, @reserve and SBUS_OPEN_GRANTS are a bus's that is created; one that is
- * there already is joined as it is. See sbus_is_creator() and sbus_grant().
+ * there already is joined as it is. If its creator is dead and the caller is of the
+ * creator's uid, opening with @reserve or SBUS_OPEN_GRANTS makes the connection the
+ * creator. See sbus_is_creator() and sbus_grant().
  */
 struct sbus_params {
 	size_t size;
@@ -248,7 +250,7 @@ SBUS_API uint64_t sbus_endpoint(const struct sbus *bus);
 SBUS_API const char *sbus_name(const struct sbus *bus);
 
 /**
- * sbus_is_creator() - did opening this connection create the bus?
+ * sbus_is_creator() - did opening this connection create the bus, or inherit it?
  * @bus: the connection
  *
  * Return: true: it claims without a grant, and sbus_grant() gives them.

@@ -240,6 +240,7 @@ struct symphony_query {
 #define SYMPHONY_JOIN_CREATE	(1U << 0)	/* create the bus when it is not there */
 #define SYMPHONY_JOIN_EXCL	(1U << 1)	/* with CREATE: EEXIST when it is */
 #define SYMPHONY_JOIN_GRANTS	(1U << 2)	/* with EXCL: a CLAIM needs a grant */
+#define SYMPHONY_JOIN_INHERIT	(1U << 3)	/* be the creator, which is dead */
 
 /**
  * struct symphony_join - JOIN: become an endpoint of a bus
@@ -260,7 +261,9 @@ struct symphony_query {
  * @reserved: 0
  *
  * The endpoint that created a bus needs no grant, and is the one that gives
- * them; see GRANT.
+ * them; see GRANT. When it is dead and the bus is not, another one of the bus's
+ * uid can be the creator in its place, with INHERIT and neither CREATE nor EXCL.
+ * Grants that were given stay good, and reserved names reserved.
  *
  * The endpoint is owned by the calling process: only it may use the file, and
  * the endpoint dies when it exits or execs, whoever else holds the file. The
@@ -268,7 +271,8 @@ struct symphony_query {
  * only; the mapping does not survive fork. A bus is known by its name and the
  * caller's network namespace and is gone with its last endpoint.
  *
- * Errors: EISCONN, ENOENT (no such bus), EEXIST, EACCES (the bus's mode),
+ * Errors: EISCONN, ENOENT (no such bus), EEXIST, EACCES (the bus's mode), EPERM
+ * (INHERIT: the bus is another uid's), EBUSY (INHERIT: its creator lives),
  * ENAMETOOLONG, EDQUOT (see @limit).
  */
 struct symphony_join {
