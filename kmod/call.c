@@ -358,6 +358,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->deadline = arg->deadline;
 	call->async = async;
 	call->idempotent = arg->flags & SYMPHONY_CALL_IDEMPOTENT;
+	call->reissues = 0;
 	refcount_set(&call->ref, 1);
 	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
 	INIT_LIST_HEAD(&call->sibling);

@@ -23,6 +23,7 @@ struct symphony_wait;
  * @deadline: CLOCK_MONOTONIC in ns, 0 for none
  * @async: made by SEND: the outcome is received, not waited for
  * @idempotent: may be done twice
+ * @reissues: how many replicas died that had received it
  * @ref: see call.c
  * @sibling: on the list of the call it was made for, or alone
  * @slot: the slice set aside for the answer, in the caller's pool
@@ -63,6 +64,7 @@ struct symp_call {
 	u64 deadline;
 	bool async;
 	bool idempotent;
+	u8 reissues;
 	refcount_t ref;
 
 	/* caller->lock */

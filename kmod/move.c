@@ -291,8 +291,10 @@ bool symp_move_from_dead(struct symp_call *call, struct symp_pool *pool)
 	recovery = READ_ONCE(call->service->recovery);
 	if (!(recovery & SYMPHONY_CLAIM_REQUEUE))
 		return false;
+	/* It may be what they die of. */
 	if (!call->queued &&
-	    !(recovery & SYMPHONY_CLAIM_REISSUE && call->idempotent))
+	    !(recovery & SYMPHONY_CLAIM_REISSUE && call->idempotent &&
+	      call->reissues++ < SYMPHONY_REISSUES_MAX))
 		return false;
 	call->queued = false;
 	return move_call(call, NULL, pool);

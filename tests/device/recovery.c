@@ -268,6 +268,35 @@ TEST_F(recovery, is_econnreset_when_no_replica_is_left)
 	}
 }
 
+/* A call that its servers die of does not go on for ever. */
+TEST(reissue_has_an_end)
+{
+	struct symphony_call call;
+	struct kid victims[2];
+	struct ep client;
+	__u64 svc, cookie;
+
+	dev_begin();
+	ASSERT_EQ(0, start(&victims[0], REISSUE));
+	ASSERT_EQ(0, ep_join(&client, MIB));
+	ASSERT_EQ(0, ep_resolve(&client, "svc", &svc));
+	call = ep_request(svc, "poison", 6);
+	call.flags = SYMPHONY_CALL_IDEMPOTENT;
+	call.cookie = 7;
+	ASSERT_EQ(0, ep_send(&client, &call));
+	for (int i = 0; i <= SYMPHONY_REISSUES_MAX; i++) {
+		struct kid *victim = &victims[i % 2];
+
+		ASSERT_EQ(0, told(victim, TAKE));
+		EXPECT_TRUE(ep_is_quiet(&client));
+		ASSERT_EQ(0, start(&victims[(i + 1) % 2], REISSUE));
+		ASSERT_EQ(0, end_victim(victim, false));
+	}
+	EXPECT_EQ(-ECONNRESET, ep_fetch(&client, &cookie));
+	EXPECT_EQ(7, cookie);
+	ep_close(&client);
+}
+
 TEST(recovery_is_the_same_for_all_replicas)
 {
 	static const __u32 other[] = { FAIL, REISSUE };

@@ -43,6 +43,9 @@
 /* Room for an answer when @reply_max is 0, in bytes of body. */
 #define SYMPHONY_REPLY_DEFAULT	4096
 
+/* A call goes to another replica so often after one that received it died. */
+#define SYMPHONY_REISSUES_MAX	8
+
 /**
  * enum symphony_content - what the bytes of a body are
  * @SYMPHONY_CONTENT_RAW: bytes
@@ -294,7 +297,8 @@ struct symphony_join {
  * replicas claim it with the same.
  *
  * REQUEUE: calls that a dead replica had not received go to another one.
- * REISSUE, with REQUEUE: so do those that it had received, if IDEMPOTENT.
+ * REISSUE, with REQUEUE: so do those that it had received, if IDEMPOTENT, at most
+ *	SYMPHONY_REISSUES_MAX times.
  * TAKEOVER: instead of all replicas, or of @endpoint.
  * ACTIVATOR: be the service's activator, no replica.
  * NOTIFY: get MSG_CANCELLED for its calls.
