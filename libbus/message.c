@@ -115,6 +115,28 @@ SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_
 	return (const char *)message->msg + message->msg->header_len;
 }
 
+/*
+ * Peers choose how deep a body nests. What copies or compares values recurses, here
+ * and in yyjson, so the depth that a stack has to bear is bounded where text becomes
+ * values. These stand in the order of the text: a container's end is known in advance.
+ */
+static bool too_deep(yyjson_doc *doc)
+{
+	yyjson_val *val = yyjson_doc_get_root(doc), *ends[SBUS_DEPTH_MAX];
+	size_t depth = 0;
+
+	for (size_t left = yyjson_doc_get_val_count(doc); left; left--, val++) {
+		while (depth && val == ends[depth - 1])
+			depth--;
+		if (!unsafe_yyjson_is_ctn(val))
+			continue;
+		if (depth == SBUS_DEPTH_MAX)
+			return true;
+		ends[depth++] = unsafe_yyjson_get_next(val);
+	}
+	return false;
+}
+
 SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 			       struct sbus_error *error)
 {
@@ -134,6 +156,13 @@ SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 		if (!message->doc)
 			return sbus_error_set(error, -EBADMSG, "the body is not JSON: %s at byte %zu of %zu",
 					      problem.msg, problem.pos, len);
+		/* Each level takes two bytes at least. */
+		if (unlikely(len > 2 * SBUS_DEPTH_MAX && too_deep(message->doc))) {
+			yyjson_doc_free(message->doc);
+			message->doc = NULL;
+			return sbus_error_set(error, -EBADMSG, "the body nests deeper than %d levels",
+					      SBUS_DEPTH_MAX);
+		}
 	}
 	*root = yyjson_doc_get_root(message->doc);
 	return 0;

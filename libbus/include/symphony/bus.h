@@ -53,6 +53,9 @@ struct sbus_cancel;
 /* Longest id of an extension and name of a bus, without the terminator. */
 #define SBUS_NAME_MAX 63
 
+/* Containers inside containers, in a body that is parsed as JSON. */
+#define SBUS_DEPTH_MAX 1024
+
 /**
  * enum sbus_content - what the bytes of a body are
  * @SBUS_RAW: bytes
@@ -378,8 +381,8 @@ SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_
  *
  * Parsed at the first call. Two threads must not make the first call at once.
  *
- * Errors: EBADMSG (not JSON; the error says where), EMEDIUMTYPE (the content
- * type is not JSON), ENOMEM.
+ * Errors: EBADMSG (not JSON, or nested deeper than SBUS_DEPTH_MAX; the error says
+ * which, and where), EMEDIUMTYPE (the content type is not JSON), ENOMEM.
  */
 SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 			       struct sbus_error *error);
