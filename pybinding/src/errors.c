@@ -12,6 +12,11 @@ static PyObject *raise_error(struct state *st, int r, const char *text,
 
 	value = data ? convert_to_py(yyjson_doc_get_root(data)) :
 		       Py_NewRef(Py_None);
+	/* The peer's data can nest deeper than Python's: the error is told without. */
+	if (!value && PyErr_ExceptionMatches(PyExc_ValueError)) {
+		PyErr_Clear();
+		value = Py_NewRef(Py_None);
+	}
 	if (!value)
 		return NULL;
 	error = PyObject_CallFunction(st->make_error, "issKLNKI", -r, text,

@@ -99,16 +99,26 @@ static int never(void *self, struct sbus_invocation *inv)
 
 static int fail(void *self, struct sbus_invocation *inv)
 {
+	uint64_t code = 7, levels = 0;
 	yyjson_mut_doc *data;
-	uint64_t code = 7;
+	yyjson_mut_val *root;
 	int r;
 
 	(void)self;
 	r = sbus_param_u64(inv, "code", SBUS_OPTIONAL, 1, 1000000, &code);
+	if (!r)
+		r = sbus_param_u64(inv, "levels", SBUS_OPTIONAL, 0, 2000, &levels);
 	if (r < 0)
 		return r;
 	data = yyjson_mut_doc_new(NULL);
-	yyjson_mut_doc_set_root(data, yyjson_val_mut_copy(data, inv->params));
+	root = yyjson_val_mut_copy(data, inv->params);
+	while (levels--) {
+		yyjson_mut_val *outer = yyjson_mut_arr(data);
+
+		yyjson_mut_arr_append(outer, root);
+		root = outer;
+	}
+	yyjson_mut_doc_set_root(data, root);
 	return sbus_fail_data(inv, code, data, "failed as asked");
 }
 
@@ -170,7 +180,7 @@ static const struct symphony_method methods[] = {
 	{ .name = "ping", .summary = "null", .fn = ping },
 	{ .name = "later", .summary = "value, ms milliseconds later", .fn = later },
 	{ .name = "never", .summary = "no answer until it is cancelled", .fn = never },
-	{ .name = "fail", .summary = "an error reply", .fn = fail },
+	{ .name = "fail", .summary = "an error reply, with params in so many levels", .fn = fail },
 	{ .name = "state", .summary = "what is owed and was cancelled", .fn = state_of },
 	{ }
 };

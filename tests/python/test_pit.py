@@ -147,6 +147,13 @@ def test_an_error_reply_is_an_exception(pit):
         asyncio.run(pit.send_message("pit_echo", message))
 
 
+def test_an_error_with_data_too_deep_is_told_without_them(pit):
+    for levels, told in [(511, True), (512, False), (2000, False)]:
+        with pytest.raises(symphony_ipc.ExtensionError, match="failed as asked") as caught:
+            pit.call("pit_echo", {"method": "fail", "params": {"levels": levels}})
+        assert (caught.value.data is not None) == told
+
+
 def test_a_failure_nobody_looks_at_is_told(pit):
     with pytest.warns(RuntimeWarning, match="never retrieved"):
         pit.send_message("pit_echo", {"method": "fail"})
