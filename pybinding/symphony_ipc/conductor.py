@@ -14,6 +14,7 @@ import errno
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -515,15 +516,20 @@ def read_plan(options):
         if not equals:
             raise workflow.WorkflowError(f"--set {text}: expected NAME=VALUE")
         try:
-            variables[name] = json.loads(value)
+            variables[name] = workflow.loads(value)
         except ValueError:
             variables[name] = value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise workflow.WorkflowError(f"--set {name}: the value is no text") from None
     plan = workflow.load(options.workflow, variables)
     if options.no_kill:
         plan.kill = None
     elif options.kill:
         extension, _, after = options.kill.partition(":")
-        if not (after or "0").isdigit():
+        # More digits than nine are more calls than there are.
+        if not re.fullmatch("[0-9]{0,9}", after):
             raise workflow.WorkflowError(f"--kill {options.kill}: expected ID or ID:N")
         plan.kill = workflow.check_kill(workflow.Kill(extension, int(after or 0)),
                                         plan.extensions, plan.pools, plan.nodes)

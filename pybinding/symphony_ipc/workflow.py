@@ -3,8 +3,12 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import re
+
+NODES_MAX = 1_000_000               # dag_tracker's
+TIMEOUT_MAX = 366 * 24 * 3600       # seconds
 
 _VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
 
@@ -88,11 +92,24 @@ def resolve(value, results):
     return value
 
 
+def loads(text):
+    """What a JSON text says, if a message can say it; otherwise ValueError."""
+    try:
+        value = json.loads(text, parse_constant=_no_number, parse_float=_number)
+        # Python takes halves of characters.
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text has half of a character") from None
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+    return value
+
+
 def load(path, variables=None):
     """The workflow in a file; variables override those that it declares."""
     path = pathlib.Path(path)
     try:
-        tree = json.loads(path.read_text())
+        tree = loads(path.read_text())
     except OSError as error:
         raise WorkflowError(f"{path}: {error.strerror}") from None
     except ValueError as error:
@@ -101,6 +118,8 @@ def load(path, variables=None):
         return _Reader(tree, {"here": str(path.parent)}, variables or {}).workflow(path.stem)
     except WorkflowError as error:
         raise WorkflowError(f"{path}: {error}") from None
+    except RecursionError:
+        raise WorkflowError(f"{path}: it nests too deep") from None
 
 
 class _Reader:
@@ -128,13 +147,16 @@ class _Reader:
         nodes = [member for key, value in self.tree["nodes"].items()
                  for member in self.family(key, value)]
         self.nodes = {node.id: node for node, _ in nodes}
+        if len(nodes) > NODES_MAX:
+            raise WorkflowError(f"nodes: a workflow has at most {NODES_MAX}, not {len(nodes)}")
         if len(self.nodes) != len(nodes):
             raise WorkflowError("nodes: two nodes have the same id")
         for node, after in nodes:
             self.connect(node, after)
         return Workflow(name, self.extensions, self.pools, self.nodes,
                         _positive(self.tree.get("attempts", 1), "attempts"),
-                        self.tree.get("backoff_ms", 0), self.kill(), self.check())
+                        _positive(self.tree.get("backoff_ms", 0), "backoff_ms", least=0),
+                        self.kill(), self.check())
 
     # --- the parts
 
@@ -156,6 +178,8 @@ class _Reader:
             self.families[name] = [name]
             return [self.node(name, tree, self.variables)]
         count = _positive(self.fill(tree["each"], f"{where}.each"), f"{where}.each")
+        if count > NODES_MAX:
+            raise WorkflowError(f"{where}.each: a workflow has at most {NODES_MAX} nodes")
         self.families[name] = [f"{name}.{i}" for i in range(count)]
         return [self.node(f"{name}.{i}", tree, {**self.variables, "i": i})
                 for i in range(count)]
@@ -166,15 +190,19 @@ class _Reader:
             raise WorkflowError(f"{where}: there is no extension '{tree['extension']}'; "
                                 f"it has {', '.join(self.extensions)}")
         pool = tree.get("pool", next(iter(self.pools)) if len(self.pools) == 1 else None)
-        units = tree.get("units", 1)
+        units = _positive(tree.get("units", 1), f"{where}.units")
+        timeout = tree.get("timeout", 60)
+        if not 0 < timeout <= TIMEOUT_MAX:
+            raise WorkflowError(f"{where}.timeout: expected seconds, at most {TIMEOUT_MAX}, "
+                                f"got {timeout!r}")
         if pool is not None and pool not in self.pools:
             raise WorkflowError(f"{where}: there is no pool '{pool}'")
-        if pool is not None and not 0 < units <= self.pools[pool]:
+        if pool is not None and units > self.pools[pool]:
             raise WorkflowError(f"{where}.units: pool '{pool}' has {self.pools[pool]}")
         params = self.fill(tree.get("params", {}), f"{where}.params", variables)
         after = self.fill(tree.get("after", []), f"{where}.after", variables)
         return Node(name, tree["extension"], tree["method"], params, pool, units,
-                    tree.get("timeout", 60), []), after
+                    timeout, []), after
 
     def connect(self, node, after):
         where = f"nodes.{node.id}"
@@ -187,7 +215,8 @@ class _Reader:
             return None
         tree = _members(self.fill(self.tree["kill"], "kill"), "kill",
                         {"extension": str, "after": int}, required=["extension"])
-        return self.check_kill(Kill(tree["extension"], tree.get("after", 0)))
+        after = _positive(tree.get("after", 0), "kill.after", least=0)
+        return self.check_kill(Kill(tree["extension"], after))
 
     def check_kill(self, kill):
         return check_kill(kill, self.extensions, self.pools, self.nodes)
@@ -206,7 +235,10 @@ class _Reader:
     def argv(self, words, where):
         if not words:
             raise WorkflowError(f"{where}.argv: expected a program and its arguments")
-        return [str(word) for word in words]
+        words = [str(word) for word in words]
+        if any("\0" in word for word in words):
+            raise WorkflowError(f"{where}.argv: no argument of a program can have a NUL")
+        return words
 
     def fill(self, value, where, variables=None):
         """The value with $name and ${name} replaced; a text that is only $name by its value."""
@@ -234,6 +266,8 @@ class _Reader:
 
     def named(self, name, where):
         """The nodes of that name, and whether it is a family's."""
+        if not isinstance(name, str):
+            raise WorkflowError(f"{where}: expected the id of a node, got {name!r}")
         if name in self.nodes:
             return [name], False
         if name in self.families:
@@ -294,7 +328,17 @@ def _members(tree, where, types, required=()):
     return tree
 
 
-def _positive(value, where):
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise WorkflowError(f"{where}: expected a positive integer, got {value!r}")
+def _positive(value, where, least=1):
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        kind = "a positive integer" if least else "an integer, not negative"
+        raise WorkflowError(f"{where}: expected {kind}, got {value!r}")
     return value
+
+
+def _no_number(text):
+    raise ValueError(f"{text} is no number")
+
+
+def _number(text):
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)

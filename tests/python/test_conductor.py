@@ -5,6 +5,7 @@ import collections
 import io
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -132,10 +133,49 @@ def test_results_stand_where_they_are_referred_to(write):
     ({"nodes": {}, "kill": {"extension": "count"}}, "kill: 'count' has 1 replicas"),
     ({"nodes": {}, "check": {"node": "a", "argv": ["true"]}}, "check: there is no node 'a'"),
     ({"nodes": []}, "nodes: expected dict"),
+    ({"nodes": {"a": {**words(), "after": [["b"]]}}}, "nodes.a.after: expected the id of a node"),
+    ({"nodes": {"a": {**words(), "after": [{}]}}}, "nodes.a.after: expected the id of a node"),
+    ({"nodes": {"a": {**words(), "units": 0}}}, "nodes.a.units: expected a positive integer"),
+    ({"nodes": {"a": {**words(), "units": -1}}, "pools": {}}, "nodes.a.units: expected a positive"),
+    ({"nodes": {"a": {**words(), "timeout": -1}}}, "nodes.a.timeout: expected seconds"),
+    ({"nodes": {"a": {**words(), "timeout": 10 ** 30}}}, "nodes.a.timeout: expected seconds"),
+    ({"nodes": {"a": {**words(), "each": 10 ** 12}}}, "nodes.a.each: a workflow has at most"),
+    ({"nodes": {"a": words(math.inf)}}, "not JSON: Infinity is no number"),
+    ({"nodes": {"a": words("\ud800")}}, "not JSON: a text has half of a character"),
+    ({"nodes": {}, "backoff_ms": -1}, "backoff_ms: expected an integer, not negative"),
+    ({"nodes": {}, "kill": {"extension": "count", "after": -1}}, "kill.after: expected an integer"),
+    ({"nodes": {}, "extensions": {"count": {"argv": ["a\0b"]}}}, "count.argv: no argument"),
 ])
 def test_what_is_wrong_in_a_file_is_told(write, change, message):
     with pytest.raises(workflow.WorkflowError, match=re.escape(message)):
         workflow.load(write(**change))
+
+
+@pytest.mark.parametrize("text, message", [
+    (b"[" * 100000, "not JSON: it nests too deep"),
+    (b'{"about": "a", "extensions": {}, "nodes": {}, "vars": {"a": ' + b"[" * 3000 +
+     b"]" * 3000 + b"}}", "it nests too deep"),
+    (b'{"attempts": 1e999}', "not JSON: 1e999 is no number"),
+    (b"\xff", "not JSON: "),
+], ids=["depth", "depth of a variable", "infinity", "no text"])
+def test_what_is_no_workflow_at_all_is_told(tmp_path, text, message):
+    file = tmp_path / "flow.json"
+    file.write_bytes(text)
+    with pytest.raises(workflow.WorkflowError, match=re.escape(f"{file}: {message}")):
+        workflow.load(file)
+
+
+@pytest.mark.parametrize("option", ["count:\u00b2", "count:" + "9" * 5000, "count:-1"])
+def test_calls_before_a_death_are_a_number(write, option):
+    options = conductor.parse([str(write({})), f"--kill={option}"])
+    with pytest.raises(workflow.WorkflowError, match="expected ID or ID:N"):
+        conductor.read_plan(options)
+
+
+def test_a_variable_that_is_no_json_is_text(write):
+    for text in ["[" * 100000, "9" * 5000, "NaN", "a"]:
+        options = conductor.parse([str(write({"a": words("$bin")})), f"--set=bin={text}"])
+        assert conductor.read_plan(options).nodes["a"].params == {"words": [text]}
 
 
 def test_a_wrong_file_or_option_is_status_2(write, tmp_path, capsys):
