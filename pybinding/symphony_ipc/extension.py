@@ -245,6 +245,9 @@ class Extension:
         grant = os.environ.pop("SYMPHONY_GRANT", None)
         options = dict(self._options)
         if options["grant"] is None:
+            if grant is not None and not (grant.isascii() and grant.isdecimal()
+                                          and len(grant) < 10):
+                raise ValueError(f"SYMPHONY_GRANT is {grant!r}: expected a descriptor")
             options["grant"] = -1 if grant is None else int(grant)
         return _symphony.Server(self.id, self._methods, self._message, _failed,
                                 bus=self._bus_name, **options)

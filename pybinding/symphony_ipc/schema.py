@@ -2,6 +2,7 @@
 """JSON Schema of a method, from its signature."""
 
 import inspect
+import json
 import types
 import typing
 
@@ -27,7 +28,7 @@ def schema_of(annotation):
     if origin is typing.Annotated:
         return schema_of(args[0])
     if origin is typing.Literal:
-        return {"enum": list(args)}
+        return {"enum": list(args)} if all(map(_is_json, args)) else {}
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [schema_of(arg) for arg in args]}
     if origin is list and args:
@@ -37,6 +38,17 @@ def schema_of(annotation):
     if origin in _TYPES:
         return {"type": _TYPES[origin]}
     return {}
+
+
+def _is_json(value):
+    """Can a message hold this scalar?"""
+    if value is not None and not isinstance(value, (str, int, float)):
+        return False
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def describe_method(name, function):
@@ -56,7 +68,7 @@ def describe_method(name, function):
         schema = schema_of(hints.get(parameter.name, object))
         if parameter.default is parameter.empty:
             required.append(parameter.name)
-        elif parameter.default is None or isinstance(parameter.default, (str, int, float)):
+        elif _is_json(parameter.default):
             schema = {**schema, "default": parameter.default}
         properties[parameter.name] = schema
     params = {"type": "object", "properties": properties}

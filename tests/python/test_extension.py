@@ -2,6 +2,7 @@
 """Extensions in Python: what they answer, and how they end."""
 
 import asyncio
+import math
 import signal
 import typing
 
@@ -55,6 +56,26 @@ def test_the_schema_comes_from_the_signature():
         "params": {"type": "object", "properties": {"x": {}}, "required": ["x"],
                    "additionalProperties": False},
     }
+
+
+def test_a_schema_holds_what_a_message_can():
+    ext = symphony_ipc.Extension("x")
+
+    @ext.method
+    def one(a=math.inf, b=math.nan, c="\ud800", d: typing.Literal[b"p"] = b"p", e=10 ** 5000,
+            f=2.5, g: typing.Literal["p", None] = None):
+        pass
+
+    about = ext.describe()["methods"][0]
+    assert about["params"]["properties"] == {
+        "a": {}, "b": {}, "c": {}, "d": {}, "e": {}, "f": {"default": 2.5},
+        "g": {"enum": ["p", None], "default": None}}
+
+
+def test_a_grant_in_the_environment_is_a_descriptor(monkeypatch):
+    monkeypatch.setenv("SYMPHONY_GRANT", "x")
+    with pytest.raises(ValueError, match="SYMPHONY_GRANT is 'x': expected a descriptor"):
+        symphony_ipc.Extension("x").run()
 
 
 def test_a_name_is_declared_once():
