@@ -367,7 +367,11 @@ static void operate(struct script *script)
 		break;
 	case 8:
 		n = script_byte(script) % KEPT;
-		if (w.kept[n] && script_byte(script) & 1)
+		if (!w.kept[n])
+			break;
+		/* What is kept is whole, whatever came after it. */
+		use(w.kept[n]);
+		if (script_byte(script) & 1)
 			answer(w.kept[n], script_byte(script));
 		w.kept[n] = sbus_message_unref(w.kept[n]);
 		break;
@@ -412,8 +416,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		operate(&w.script);
 	plan(&w.script);
 	sbus_process(w.bus);
-	for (int i = 0; i < KEPT; i++)
+	for (int i = 0; i < KEPT; i++) {
+		if (w.kept[i])
+			use(w.kept[i]);
 		w.kept[i] = sbus_message_unref(w.kept[i]);
+	}
 	for (int i = 0; i < SLOTS; i++)
 		w.slots[i] = sbus_slot_unref(w.slots[i]);
 	sbus_close(w.bus);

@@ -29,6 +29,9 @@ from symphony_ipc import conductor, extension, schema, workflow
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 EXAMPLE = json.loads((TOP / "docs/examples/index.json").read_text())
+# With every member that a node can have, so that each is a place to change.
+EXAMPLE["nodes"]["index"] |= {"after": ["split", "merge"], "pool": "workers", "units": 1,
+                              "timeout": 2.5}
 FOLDER = pathlib.Path(tempfile.mkdtemp())
 
 # --- workflow files
@@ -69,7 +72,7 @@ def put(tree, path, value, how):
             return
         try:
             tree = tree[key]
-        except (KeyError, IndexError):
+        except (KeyError, IndexError, TypeError):
             return
     key = path[-1]
     if isinstance(tree, dict) and how == "add":
@@ -257,6 +260,22 @@ def search(test, strategies, seconds, runs):
             return count
 
 
+ODD = [None, True, -1, 0, 10 ** 30, 2.5, "", "\0", "$no", [], [[]], [{}], {}, {"$result": "no"}]
+
+
+def sweep():
+    """Each place of the example once with each odd value: what random changes may miss."""
+    for path in PLACES:
+        for value in ODD:
+            tree = copy.deepcopy(EXAMPLE)
+            put(tree, path, value, "set")
+            try:
+                try_file(dump(tree), {})
+            except Exception as error:
+                raise Found("try_file", {"text": dump(tree), "overrides": {}}, error) from error
+    return len(PLACES) * len(ODD)
+
+
 def replay(path):
     """An input of its own: a file, or what was found, as Python wrote it."""
     text = path.read_bytes()
@@ -281,6 +300,7 @@ def main():
     parts = [(try_file, {"text": FILES, "overrides": OVERRIDES}), (try_options, {"words": OPTIONS}),
              (try_handler, {"handler": handlers()})]
     try:
+        swept = sweep()
         counts = [search(test, strategies, options.seconds / len(parts), options.runs)
                   for test, strategies in parts]
     except Found as found:
@@ -296,7 +316,7 @@ def main():
         error.__notes__ = []
         traceback.print_exception(error, limit=-8)
         sys.exit(1)
-    print("workflow: " + ", ".join(f"{test.__name__} {count}"
+    print(f"{swept} places, " + ", ".join(f"{test.__name__} {count}"
                                    for (test, _), count in zip(parts, counts)) + " examples")
 
 
