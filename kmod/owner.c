@@ -84,6 +84,9 @@ struct symp_owner *symp_owner_get(void)
 	if (!current->mm)
 		return ERR_PTR(-EPERM);
 	mn = mmu_notifier_get(&owner_ops, current->mm);
+	/* It gives way to a signal; nothing has happened yet. */
+	if (mn == ERR_PTR(-EINTR))
+		return ERR_PTR(-ERESTARTNOINTR);
 	if (IS_ERR(mn))
 		return ERR_CAST(mn);
 	return container_of(mn, struct symp_owner, mn);

@@ -312,4 +312,40 @@ TEST_F(join, racing_creators_meet_on_one_bus)
 	EXPECT_EQ(-ENOENT, ep_join_bus(&self->ep, dev_bus(), 0, 0, 0));
 }
 
+struct pest {
+	pthread_t victim, thread;
+	atomic_bool stop;
+};
+
+static void *pest_main(void *arg)
+{
+	struct pest *pest = arg;
+
+	while (!pest->stop) {
+		pthread_kill(pest->victim, SIGUSR1);
+		usleep(50);
+	}
+	return NULL;
+}
+
+/* The kernel's list of whom to tell of the end of a process gives way to signals. */
+TEST_F(join, signals_do_not_show)
+{
+	struct pest pest = { .victim = pthread_self() };
+
+	dev_on_usr1(0);
+	ASSERT_EQ(0, pthread_create(&pest.thread, NULL, pest_main, &pest));
+	/* With the last endpoint goes what the process is known by. */
+	for (int round = 0; round < (dev_slow() ? 300 : 2000); round++) {
+		int ret = ep_join(&self->ep, SYMPHONY_POOL_MIN);
+
+		EXPECT_EQ(0, ret) {
+			break;
+		}
+		ep_close(&self->ep);
+	}
+	pest.stop = true;
+	pthread_join(pest.thread, NULL);
+}
+
 TEST_HARNESS_MAIN
