@@ -13,3 +13,8 @@ $(device_fuzz_objs): $(O)/obj/tests/fuzz/%.o: tests/fuzz/%.c
 $(O)/tests/device-fuzz: $(device_fuzz_objs)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^
+
+.PHONY: fuzz
+fuzz:				## fuzz the device: SECONDS=60 SEED= CORPUS=build/fuzz/corpus KERNEL=debug
+	@KERNEL=$(if $(filter command line environment,$(origin KERNEL)),$(KERNEL),debug) \
+		tests/fuzz/run $(or $(SECONDS),60) "$(SEED)" "$(CORPUS)"

@@ -50,7 +50,7 @@ enum { S0, BUS0 = 4 };
 
 /* --- what there is to do ------------------------------------------------------ */
 
-static const char *const join_flags[] = { "CREATE", "EXCL", "GRANTS", NULL };
+static const char *const join_flags[] = { "CREATE", "EXCL", "GRANTS", "INHERIT", NULL };
 static const char *const claim_flags[] = {
 	"REQUEUE", "REISSUE", "TAKEOVER", "ACTIVATOR", "NOTIFY", "GRANT", NULL
 };
@@ -115,7 +115,7 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	[FZ_OPEN] = { "open", .field = { PSEUDO("nonblock", FZF_NUM, NUM(0)) } },
 	[FZ_JOIN] = {
 		"join", SYMPHONY_IOC_JOIN, sizeof(struct symphony_join),
-		ERRNOS(EISCONN, ENOENT, EEXIST, EACCES, ENAMETOOLONG, EDQUOT),
+		ERRNOS(EISCONN, ENOENT, EEXIST, EACCES, EBUSY, ENAMETOOLONG, EDQUOT),
 		{ SIZE(symphony_join), FLAGS(symphony_join, join_flags),
 		  F(symphony_join, name, FZF_NAME, { FZ_STR, BUS0, 0, 0 }),
 		  F(symphony_join, name_len, FZF_NAME_LEN),
