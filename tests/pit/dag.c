@@ -499,4 +499,27 @@ TEST_F(dag, nothing_is_started_for_who_is_dead_already)
 	EXPECT_STATE("a", "ready");
 }
 
+/* --- parameters --------------------------------------------------------------- */
+
+TEST_F(dag, what_is_too_long_or_unknown_is_refused)
+{
+	char error[1002];
+
+	EXPECT_GRANTED(CREATE("'nodes':[{'id':'a','backoff_ms':1,'backoff_max_ms':2}]}"));
+	EXPECT_GRANTED(START("a"));
+	memset(error, 'x', sizeof(error) - 1);
+	error[1001] = 0;
+	EXPECT_FAILS(CALL("fail", "{'workflow':'w','node':'a','error':'%s'}", error),
+		     SBUS_CODE_INVALID_PARAMS);
+	EXPECT_STATE("a", "running");
+	error[1000] = 0;
+	EXPECT_GRANTED(CALL("fail", "{'workflow':'w','node':'a','error':'%s','retry':false}",
+			    error));
+	EXPECT_STREQ(error, sim_str(NODE("a"), "/error"));
+	EXPECT_FAILS(CALL("nodes", "{'workflow':'w','state':'red'}"),
+		     SBUS_CODE_INVALID_PARAMS);
+	EXPECT_FAILS(CALL("create", "{'workflow':'v','nodes':['a'],'edges':[['a','%s']]}",
+			  error), SBUS_CODE_INVALID_PARAMS);
+}
+
 TEST_HARNESS_MAIN

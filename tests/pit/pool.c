@@ -565,6 +565,20 @@ TEST_F(pool, a_pool_in_use_is_not_deleted)
 	EXPECT_FAILS(CALL("delete_pool", "{'pool':'default'}"), EBUSY);
 }
 
+TEST_F(pool, there_are_1024_pools_at_most_and_all_are_found)
+{
+	/* With the default one. */
+	for (int i = 1; i < 1024; i++)
+		EXPECT_GRANTED(CALL("create_pool", "{'pool':'p%d','capacity':%d}",
+				    i, i));
+	EXPECT_FAILS(CALL("create_pool", "{'pool':'p','capacity':1}"), ENOSPC);
+	for (int i = 1; i < 1024; i++)
+		EXPECT_EQ(i, sim_uint(CALL("stat", "{'pool':'p%d'}", i),
+				      "/capacity"));
+	EXPECT_GRANTED(CALL("delete_pool", "{'pool':'p7'}"));
+	EXPECT_GRANTED(CALL("create_pool", "{'pool':'p','capacity':1}"));
+}
+
 /* --- lists and parameters ---------------------------------------------------- */
 
 TEST_F(pool, lists_come_in_pages)
