@@ -96,9 +96,10 @@ static void replicas_set(struct symp_bus *bus, struct symp_service *service,
 }
 
 /*
- * Must not fail: it is on the way of every death. Readers may see the array
- * while an entry changes, so without memory for a new one the last entry is
- * written over the one that leaves, and the count lowered.
+ * Must not fail: it is on the way of every death. Without memory for a new
+ * array the last entry is written over the one that leaves, and the count
+ * lowered. Readers can see the array meanwhile: the entry is paused while it
+ * changes, for as long as any of them may use what it was.
  */
 static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			    struct symp_endpoint *ep)
@@ -112,9 +113,12 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 		if (!new) {
 			gone = replica_of(old, ep);
 			last = &old->at[old->nr - 1];
+			WRITE_ONCE(gone->paused, true);
+			synchronize_rcu();
 			gone->notify = last->notify;
-			gone->paused = last->paused;
 			WRITE_ONCE(gone->ep, last->ep);
+			/* Pairs with the acquire in takes_calls(). */
+			smp_store_release(&gone->paused, last->paused);
 			WRITE_ONCE(old->nr, old->nr - 1);
 			return;
 		}
@@ -146,7 +150,7 @@ static struct symp_service *service_create(struct symp_bus *bus,
 	service->uid = uid;
 	service->account = symp_account_get(account);
 	err = xa_alloc(&bus->services, &service->handle, service,
-		       XA_LIMIT(1, symp_services_max), GFP_KERNEL_ACCOUNT);
+		       XA_LIMIT(1, READ_ONCE(symp_services_max)), GFP_KERNEL_ACCOUNT);
 	if (err) {
 		if (err == -EBUSY) {
 			*limit = SYMPHONY_LIMIT_SERVICES;
@@ -299,7 +303,7 @@ static int become_replica(struct symp_endpoint *ep, struct symp_service *service
 		kfree(new);
 		goto out;
 	}
-	service->recovery = args->flags & SYMP_RECOVERY;
+	WRITE_ONCE(service->recovery, args->flags & SYMP_RECOVERY);
 	new->at[nr++] = (struct symp_replica){
 		.ep = ep,
 		.notify = args->flags & SYMPHONY_CLAIM_NOTIFY,
@@ -468,7 +472,9 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 
 static bool takes_calls(const struct symp_replica *replica)
 {
-	return !replica->paused && !READ_ONCE(READ_ONCE(replica->ep)->dead);
+	/* Pairs with the release in replicas_remove(): @ep and @notify follow. */
+	return !smp_load_acquire(&replica->paused) &&
+	       !READ_ONCE(READ_ONCE(replica->ep)->dead);
 }
 
 /* The replica with the fewest calls on it; among equals, in turn. */
