@@ -411,7 +411,7 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 		*limit = SYMPHONY_LIMIT_REPLY;
 		return -EMSGSIZE;
 	}
-	if (ep->nr_calls >= symp_calls_max) {
+	if (ep->nr_calls >= READ_ONCE(symp_calls_max)) {
 		*limit = SYMPHONY_LIMIT_CALLS;
 		return -EDQUOT;
 	}
@@ -583,7 +583,8 @@ int symp_call_attach(struct symp_call *call, bool keep)
 		return -ESHUTDOWN;
 	if (server->epoch != call->epoch)
 		err = -ESHUTDOWN;
-	if (call->done)
+	/* Set under another lock; who sets it later finds what is attached. */
+	if (READ_ONCE(call->done))
 		err = -ECANCELED;
 	if (err) {
 		if (!keep)

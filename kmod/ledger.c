@@ -35,15 +35,15 @@ static u64 max_of(enum symp_resource resource)
 {
 	switch (resource) {
 	case SYMP_BUSES:
-		return symp_user_buses_max;
+		return READ_ONCE(symp_user_buses_max);
 	case SYMP_ENDPOINTS:
-		return symp_user_endpoints_max;
+		return READ_ONCE(symp_user_endpoints_max);
 	case SYMP_POOL_BYTES:
-		return (u64)symp_user_pool_max << 20;
+		return (u64)READ_ONCE(symp_user_pool_max) << 20;
 	case SYMP_CALLS:
-		return symp_user_calls_max;
+		return READ_ONCE(symp_user_calls_max);
 	default:
-		return symp_user_services_max;
+		return READ_ONCE(symp_user_services_max);
 	}
 }
 

@@ -82,7 +82,7 @@ static int move_reserve(struct symp_move *move)
 	if (server->dead || server->epoch != call->epoch)
 		return -ESHUTDOWN;
 	/* While it is not, the caller's lane is there; see symp_lane_get(). */
-	if (call->done)
+	if (READ_ONCE(call->done))
 		return -ECANCELED;
 	err = symp_room_or_wait(server, call->lane, &move->room);
 	if (err == -EINPROGRESS)

@@ -167,7 +167,7 @@ refusal(struct symp_endpoint *ep, struct symp_lane *lane, u32 granules, u32 soon
 	u32 lanes = tenant->holders + !lane->granules;
 	u32 free = ep->pool->free + soon;
 
-	if (lane->slices >= symp_queue_max)
+	if (lane->slices >= READ_ONCE(symp_queue_max))
 		return SYMPHONY_LIMIT_QUEUE;
 	/* Nobody else is here, and the largest body might wait for ever. */
 	if (!ep->holders && granules <= ep->pool->nr / 2)
