@@ -164,6 +164,9 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	spin_lock(&ep->lock);
 	call->replying = false;
 	attached = call->attached && !err;
+	/* It ended while its answer was faulted in, and no notice says so. */
+	if (unlikely(err) && err != -EMSGSIZE && !call->attached)
+		err = -ESRCH;
 	if (attached) {
 		symp_call_detach(call);
 		if (arg->flags & SYMPHONY_REPLY_RELEASE)

@@ -70,6 +70,16 @@ static inline int stall_end(struct stall *stall, unsigned int seed)
 	return ioctl(stall->uffd, UFFDIO_COPY, &copy) ? -errno : 0;
 }
 
+/* Take it away for good: who waits for it has EFAULT. */
+static inline int stall_spoil(struct stall *stall)
+{
+	struct uffdio_range page = { .start = (uintptr_t)stall->page, .len = PAGE };
+
+	if (mprotect(stall->page, PAGE, PROT_NONE))
+		return -errno;
+	return ioctl(stall->uffd, UFFDIO_WAKE, &page) ? -errno : 0;
+}
+
 /* A thread in SEND or REPLY with the stalled page as its body. */
 struct copier {
 	struct ep *ep;

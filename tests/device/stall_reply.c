@@ -109,6 +109,33 @@ TEST_F(stall, reply_after_cancel_writes_nobodys_message)
 	}
 }
 
+/* The body is found to be bad after the wait for it. */
+TEST_F(stall, bad_reply_leaves_the_call_or_says_that_it_ended)
+{
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+
+	for (int ended = 0; ended < 2; ended++) {
+		msg = received(self, 0, &call);
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(0, stall_reply(self, &self->duo.server, msg, 0));
+		if (ended) {
+			EXPECT_EQ(0, ep_cancel(&self->duo.client, call.id, call.slot));
+			EXPECT_EQ(0, outcome_is(self, -ECANCELED));
+		}
+		ASSERT_EQ(0, stall_spoil(&self->stall));
+		ASSERT_EQ(0, copier_join(&self->copier));
+		EXPECT_EQ(ended ? -ESRCH : -EFAULT, self->copier.ret);
+		if (!ended) {
+			EXPECT_EQ(0, ep_reply(&self->duo.server, msg, "x", 1, 0));
+			EXPECT_EQ(0, outcome_is(self, 0));
+			ASSERT_EQ(0, mprotect(self->stall.page, PAGE, PROT_READ | PROT_WRITE));
+		}
+		EXPECT_EQ(0, ep_release(&self->duo.server, msg));
+	}
+	EXPECT_EQ(0, room_is_back(self));
+}
+
 TEST_F(stall, larger_reply_gives_its_room_back)
 {
 	const struct symphony_msg *msg;
