@@ -45,7 +45,7 @@ INSTALL_TARGETS :=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all module user install uninstall clean help check
-.PHONY: guest guest-module guest-check vm image debug-kernel test demo bench-insn
+.PHONY: guest guest-module guest-check vm image debug-kernel test model demo bench-insn
 
 all: module			## build the module and what "make install" installs
 
@@ -111,6 +111,9 @@ debug-kernel:			## build the kernel with KASAN, lockdep and friends
 
 test:				## everything, on all kernels: the last line counts passed and failed
 	@tests/run
+
+model:				## check the models of a call with spin, and that they can fail
+	@tests/vm/chroot env MOST=$(MOST) tests/model/run
 
 check:				## checkpatch --strict, sparse and W=1 over kmod
 	@tests/vm/build guest-check
