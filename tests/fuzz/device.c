@@ -131,7 +131,7 @@ static const char *kernel_complains(void)
 		"BUG:", "WARNING: ", "Oops", "KASAN", "UBSAN", "ODEBUG", "Call Trace",
 		"suspicious RCU", "inconsistent lock state", "possible recursive",
 		"possible circular", "possible irq", "refcount_t: ", "corruption",
-		"stall", "blocked for more", "memory leaks",
+		"detected stall", "blocked for more", "memory leaks",
 	};
 	static char line[8192];
 	ssize_t n;
