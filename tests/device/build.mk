@@ -4,7 +4,8 @@
 KSELFTEST_INC ?= /usr/local/include/kselftest
 
 device_shared := device claim
-device_tests := $(filter-out $(device_shared),$(basename $(notdir $(wildcard tests/device/*.c))))
+device_faults := fault trial operations_life operations_call
+device_tests := $(filter-out $(device_shared) $(device_faults),$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
 TEST_PROGS += $(device_progs)
 
@@ -18,4 +19,6 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^
 
-.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared)))
+$(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
+
+.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults)))
