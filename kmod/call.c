@@ -750,13 +750,18 @@ int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot)
 	return err;
 }
 
-/* Tell the caller by what it can WAIT for @call and CANCEL it. */
+/*
+ * Tell the caller by what it can WAIT for @call and CANCEL it. What is told when
+ * there is an outcome stands behind it, @needed last: that this can be written
+ * shows that all can.
+ */
 static int put_name(const struct symp_call *call, struct symphony_call __user *uarg)
 {
 	if (!user_write_access_begin(uarg, sizeof(*uarg)))
 		return -EFAULT;
 	unsafe_put_user(call->id, &uarg->id, err_fault);
 	unsafe_put_user(call->slot, &uarg->slot, err_fault);
+	unsafe_put_user(0, &uarg->needed, err_fault);
 	user_write_access_end();
 	return 0;
 

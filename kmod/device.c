@@ -379,7 +379,7 @@ static long do_wait(struct symp_endpoint *ep, struct symphony_wait __user *uarg)
 	if (arg.flags & ~SYMPHONY_WAIT_DONTWAIT)
 		return -EINVAL;
 	/* Writable, before an outcome is fetched that could not be told. */
-	if (put_user(SYMPHONY_NO_OFFSET, &uarg->offset))
+	if (put_outcome(&uarg->status, 0, SYMPHONY_NO_OFFSET, 0))
 		return -EFAULT;
 	err = symp_call_wait(ep, &arg, arg.flags & SYMPHONY_WAIT_DONTWAIT);
 	if (err)
@@ -426,6 +426,9 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 
 		if (async)
 			return -EINVAL;
+		/* As in WAIT. */
+		if (put_outcome(&uarg->status, 0, SYMPHONY_NO_OFFSET, 0))
+			return -EFAULT;
 		err = symp_call_wait(ep, &wait, false);
 		arg.status = wait.status;
 		arg.offset = wait.offset;

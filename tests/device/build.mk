@@ -19,6 +19,6 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^
 
-$(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
+$(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
 .SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults)))
