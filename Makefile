@@ -45,7 +45,7 @@ INSTALL_TARGETS :=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all module user install uninstall clean help check
-.PHONY: guest guest-module guest-check vm image debug-kernel test model demo bench-insn
+.PHONY: guest guest-module guest-check vm image debug-kernel test model kcsan demo bench-insn
 
 all: module			## build the module and what "make install" installs
 
@@ -99,7 +99,7 @@ clean:				## remove all that was built, but not the image and the debug kernel
 
 export KERNEL CPUS MEM ICOUNT TIMEOUT SAN BUILD MODULE APPEND
 
-vm:				## a shell in a guest, or CMD='...': KERNEL=6.12|7.3|debug CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
+vm:				## a shell in a guest, or CMD='...': KERNEL=6.12|7.3|debug|kcsan CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
 	@tests/vm/run $(if $(CMD),"$$CMD")
 vm: export CMD := $(value CMD)
 
@@ -114,6 +114,9 @@ test:				## everything, on all kernels: the last line counts passed and failed
 
 model:				## check the models of a call with spin, and that they can fail
 	@tests/vm/chroot env MOST=$(MOST) tests/model/run
+
+kcsan:				## the tests with threads, on a kernel that looks for data races
+	@tests/kcsan
 
 check:				## checkpatch --strict, sparse and W=1 over kmod
 	@tests/vm/build guest-check

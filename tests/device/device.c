@@ -98,7 +98,8 @@ long dev_param(const char *name, long value)
 
 bool dev_slow(void)
 {
-	return !access("/proc/lockdep_stats", F_OK);
+	return !access("/proc/lockdep_stats", F_OK) ||
+	       !access("/sys/module/kcsan", F_OK);
 }
 
 void dev_fill(void *buf, size_t len, unsigned int seed)

@@ -49,7 +49,7 @@ __u64 dev_after(unsigned int ms);
 void dev_nap(unsigned int ms);
 /* Set a parameter of the module; what it was, or -errno. Set it back! */
 long dev_param(const char *name, long value);
-/* A kernel with lockdep and the like: ten times slower, at least. */
+/* A kernel with lockdep, KCSAN and the like: ten times slower, at least. */
 bool dev_slow(void);
 void dev_fill(void *buf, size_t len, unsigned int seed);
 bool dev_filled(const void *buf, size_t len, unsigned int seed);
