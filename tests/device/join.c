@@ -323,7 +323,7 @@ static void *pest_main(void *arg)
 
 	while (!pest->stop) {
 		pthread_kill(pest->victim, SIGUSR1);
-		usleep(50);
+		usleep(dev_slow() ? 5000 : 500);
 	}
 	return NULL;
 }
@@ -336,7 +336,7 @@ TEST_F(join, signals_do_not_show)
 	dev_on_usr1(0);
 	ASSERT_EQ(0, pthread_create(&pest.thread, NULL, pest_main, &pest));
 	/* With the last endpoint goes what the process is known by. */
-	for (int round = 0; round < (dev_slow() ? 300 : 2000); round++) {
+	for (__u64 end = dev_after(3000); dev_now() < end;) {
 		int ret = ep_join(&self->ep, SYMPHONY_POOL_MIN);
 
 		EXPECT_EQ(0, ret) {
