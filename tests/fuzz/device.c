@@ -415,6 +415,11 @@ static int do_run(int nr, char **paths)
 	snprintf(path, sizeof(path), "%s/places", out_dir);
 	fz_cover_write(&cover, path);
 	look_for_leaks();
+	/* Of what nothing was seen, nothing was tested. */
+	if (runner.lost > nr_runs / 10)
+		caught(NULL, "too many runners lost");
+	if (ko && !cover.nr_seen)
+		caught(NULL, "KCOV saw nothing");
 	snprintf(path, sizeof(path), "%s/last", out_dir);
 	unlink(path);
 	printf("ok - device-fuzz: %u programs, %llu operations, %u of %u places, seed %llu\n",
@@ -496,6 +501,7 @@ static int selftest(void)
 	faithful = text_is_faithful();
 	printf("%sok 1 - programs read as they are written\n", faithful ? "" : "not ");
 	for_each(SEEDS, replay_one);
+	unexpected += runner.lost;
 	printf("%sok 2 - each seed comes to what it says\n", unexpected ? "not " : "");
 	runner.patience = HASTE;
 	/* Whoever does not come back from this was caught(). */

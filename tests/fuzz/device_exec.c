@@ -974,7 +974,10 @@ static void runner_main(int in, int out)
 	sigaction(SIGUSR1, &kick, NULL);
 	sigaction(SIGALRM, &kick, NULL);
 	map_memory();
-	query_fd = open("/dev/symphony", O_RDWR | O_CLOEXEC);
+	/* A program's files come behind all others, of which none stays open. */
+	do
+		query_fd = open("/dev/symphony", O_RDWR | O_CLOEXEC);
+	while (query_fd >= 0 && (query_fd < in || query_fd < out));
 	first_fd = query_fd + 1;
 	sem_init(&second_go, 0, 0);
 	sem_init(&second_done, 0, 0);
@@ -1080,7 +1083,7 @@ enum fz_end fz_runner_run(struct fz_runner *runner, const struct fz_prog *prog)
 		fz_runner_start(runner);
 	memcpy(&runner->shared->prog, prog, sizeof(*prog));
 	runner->shared->failed = false;
-	runner->shared->calm = runner->patience >= 1000 ? 20 : 1;
+	runner->shared->calm = runner->patience >= 1000 ? 200 : 1;
 	fz_cover_reset(runner->cover);
 	if (write(runner->to, &byte, 1) != 1)
 		abort();
