@@ -60,8 +60,6 @@ static const struct edge edges[] = {
 	ARRAY("REPLY", REPLY, server.fd, symphony_reply, reply, body, 100),
 	ARRAY("RECV, twenty", RECV, server.fd, symphony_recv, recv, offsets, 80,
 	      .out = true),
-	ARRAY("REPLY and RECV", REPLY, server.fd, symphony_reply, reply, offsets, 80,
-	      .out = true),
 	ARRAY("RELEASE", RELEASE, server.fd, symphony_release, release, release, 8),
 };
 
