@@ -51,7 +51,6 @@ static const struct edge edges[] = {
 	EDGE("CANCEL, of what is queued", CANCEL, client.fd, wait),
 	EDGE("RECV, one", RECV, server.fd, recv),
 	EDGE("REPLY", REPLY, server.fd, reply),
-	EDGE("REPLY and RECV", REPLY, server.fd, reply),
 	ARRAY("JOIN, EXCL with GRANTS and reserved names", JOIN, file,
 	      symphony_join, join, reserve, 14),
 	ARRAY("CLAIM, a new service", CLAIM, other.fd, symphony_service, service,
@@ -151,11 +150,11 @@ static const char *try(struct _test_data_edges *self, const struct edge *edge,
 	return wrong;
 }
 
-/* Where checks make everything slow, not at every byte. */
+/* Every member ends at such a byte; where checks make everything slow, every other one. */
 static void walk(struct __test_metadata *_metadata, struct _test_data_edges *self,
 		 int prot)
 {
-	size_t step = dev_slow() ? 8 : 1;
+	size_t step = dev_slow() ? 8 : 4;
 
 	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
 		size_t len = edges[i].array ? edges[i].len : edges[i].size;
