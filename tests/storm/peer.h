@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A peer: one well-behaved process. It has one endpoint at a time, a life; in each
+ * it calls, serves and changes its mind by its own dice.
+ */
+#ifndef SYMPHONY_STORM_PEER_H
+#define SYMPHONY_STORM_PEER_H
+
+#include "../device/claim.h"
+#include "dice.h"
+#include "log.h"
+
+#define REQUESTERS	3
+#define RECEIVERS	2
+#define LATE_MAX	24
+#define USERS		3
+#define FIRST_UID	1001
+#define FOOL_UID	2000
+
+#define GOOD		0x600d600d600d600dULL
+
+struct peer;
+
+struct requester {
+	struct peer *peer;
+	int index;
+	pthread_t thread;
+	/* Under way; read by the thread that cancels. */
+	volatile struct symphony_call call;
+};
+
+/* A request that is answered later, by whoever comes by. */
+struct late {
+	__u64 id, tag;
+	__u32 offset;
+	bool error, held;
+};
+
+struct peer {
+	struct ep ep;
+	int slot;
+	__u64 process;
+	__u32 life;
+	__u64 handles[SERVICES];
+	bool hoards;		/* releases late, and many at once */
+	bool floods;		/* has many SENDs under way */
+	atomic_bool ended;	/* given up: the pool is not to be read any more */
+	atomic_bool stop;	/* receivers: leave */
+	atomic_int pending;	/* SENDs without an outcome */
+	atomic_int requesting;	/* threads that still make calls */
+	struct requester requesters[REQUESTERS];
+	pthread_t receivers[RECEIVERS];
+	pthread_mutex_t lock;
+	struct late late[LATE_MAX];
+	int nr_late;
+};
+
+/* The number of a thread: slots count from 1, so none is 0. */
+static inline __u32 who_is(int slot, __u32 life, int thread)
+{
+	return (slot + 1) << 20 | (life & 0xffff) << 4 | thread;
+}
+
+enum { THREAD_MAIN, THREAD_FLASH, THREAD_CHILD, THREAD_REQUESTER, THREAD_RECEIVER = 8 };
+
+void peer_main(int slot, __u64 process);
+void fool_main(int slot, __u64 process);
+
+/* Another place on the processors: the user's part of the noise. */
+void jostle(struct dice *dice);
+int service_user(int service);
+__u32 service_flags(int service);
+void service_name(int service, char name[8]);
+/* JOIN the storm's bus, resolve all that is there, and write it down. */
+int peer_join(struct ep *ep, __u64 process, __u32 size, __u64 *handles);
+/* CLAIM @service, with the grant of @granted, -1 for none. */
+int peer_claim(struct peer *peer, int service, int granted, __u32 flags, __u64 target);
+
+/* requests.c */
+void *requester_main(void *arg);
+/* A SEND of the calling thread's @nr-th call. */
+int request_send(struct ep *ep, __u64 tag, struct dice *dice, __u64 *handles,
+		 struct symphony_call *call);
+void request_cancel(struct peer *peer, __u64 id, __u32 slot);
+/* A request for @tag as the dice fall, written down. */
+struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
+				  __u64 *handles, __u32 flags, const struct symphony_msg *parent);
+/* The outcome of a CALL, which is released. */
+void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call);
+
+/* serve.c */
+void *receiver_main(void *arg);
+
+/* change.c */
+void change_something(struct peer *peer, struct dice *dice);
+void change_to_calm(struct peer *peer);
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+/* The calls of a peer: CALL, SEND, what interrupts them, CANCEL. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "peer.h"
+
+#define BODY_MAX	30000
+
+/*
+ * A body in memory whose pages the dice take away before the kernel reads it: it
+ * has to fault them in again.
+ */
+static unsigned char *body_of(void)
+{
+	static __thread unsigned char *body;
+	int fd;
+
+	if (body)
+		return body;
+	fd = memfd_create("body", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, BODY_MAX + 4096))
+		_exit(3);
+	body = mmap(NULL, BODY_MAX + 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (body == MAP_FAILED)
+		_exit(3);
+	close(fd);
+	return body;
+}
+
+static __u32 request_len(struct dice *dice)
+{
+	__u32 len = 8 + roll(dice, 700);
+
+	return once(dice, 40) ? len + roll(dice, BODY_MAX - 708) : len;
+}
+
+static __u64 deadline_of(struct dice *dice, bool *none)
+{
+	*none = false;
+	switch (roll(dice, 8)) {
+	case 0 ... 1:
+		*none = true;
+		return 0;
+	case 2:		/* hardly possible */
+		return dev_now() + roll(dice, 300) * 1000ULL * storm->slow;
+	case 3:
+		return dev_after(1 + roll(dice, 5) * storm->slow);
+	default:
+		return dev_after((20 + roll(dice, 400)) * storm->slow);
+	}
+}
+
+struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
+				  __u64 *handles, __u32 flags, const struct symphony_msg *parent)
+{
+	unsigned char *body = body_of();
+	int service = roll(dice, SERVICES);
+	__u32 len = request_len(dice);
+	struct record made = { .type = R_MADE, .tag = tag, .len = len, .own = ep->id,
+			       .id = service, .flags = flags };
+	struct symphony_call call;
+	bool none;
+
+	memcpy(body, &tag, 8);
+	body_fill(body + 8, len - 8, tag);
+	made.hash = body_hash(body, len);
+	if (once(dice, 8))
+		madvise(body, BODY_MAX + 4096, MADV_DONTNEED);
+	if (!handles[service]) {
+		char name[8];
+
+		service_name(service, name);
+		ep_resolve(ep, name, &handles[service]);
+	}
+	call = (struct symphony_call){
+		.size = sizeof(call), .handle = handles[service], .body = (uintptr_t)body,
+		.body_len = len, .method = tag ^ GOOD, .key = tag, .cookie = tag,
+		.deadline = deadline_of(dice, &none),
+		.reply_max = once(dice, 8) ? roll(dice, 16000) : 1 + roll(dice, 1000),
+	};
+	if (once(dice, 2)) {
+		call.flags |= SYMPHONY_CALL_IDEMPOTENT;
+		if (service_flags(service) & SYMPHONY_CLAIM_REISSUE)
+			made.flags |= F_TWICE;
+	}
+	if (parent) {
+		call.parent = parent->id;
+		call.parent_slot = ep_offset(ep, parent);
+		/* How deep a chain is, so that it ends. */
+		call.content_type = parent->content_type + 1;
+		made.flags |= F_PARENT;
+		made.aux = parent->key;
+		if (none)
+			call.deadline = dev_after(100 * storm->slow);
+		none = false;
+	}
+	if (!none)
+		made.flags |= F_DEADLINE;
+	if (flags & F_SEND && once(dice, 2)) {
+		call.flags |= SYMPHONY_CALL_NOTIFY;
+		made.flags |= F_ROOM;
+	} else if (!(flags & F_SEND) && once(dice, 8)) {
+		call.flags |= SYMPHONY_CALL_DONTWAIT;
+	}
+	log_write(made);
+	return call;
+}
+
+static bool is_refusal(int err)
+{
+	switch (-err) {
+	case ENOENT: case ECONNREFUSED: case EMSGSIZE: case EAGAIN: case ENOBUFS:
+	case EDQUOT: case ETIMEDOUT: case ESRCH: case EINTR:
+		return true;
+	}
+	return false;
+}
+
+static void refused(struct ep *ep, __u64 tag, int err, bool ended)
+{
+	log_write((struct record){ .type = R_REFUSED, .tag = tag, .err = err, .own = ep->id });
+	if (!is_refusal(err) && !ended)
+		FAULT("a call was refused", err, tag);
+}
+
+int request_send(struct ep *ep, __u64 tag, struct dice *dice, __u64 *handles,
+		 struct symphony_call *call)
+{
+	int ret;
+
+	*call = request_make(ep, tag, dice, handles, F_SEND, NULL);
+	ret = ep_send(ep, call);
+	if (!ret)
+		log_write((struct record){ .type = R_SENT, .tag = tag, .id = call->id,
+					   .own = ep->id });
+	return ret;
+}
+
+void request_cancel(struct peer *peer, __u64 id, __u32 slot)
+{
+	int ret = ep_cancel(&peer->ep, id, slot);
+
+	if (ret && ret != -EALREADY && ret != -ESRCH && !peer->ended)
+		FAULT("CANCEL", ret, id);
+	log_write((struct record){ .type = R_CANCEL, .id = id, .err = ret,
+				   .own = peer->ep.id });
+}
+
+void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call)
+{
+	struct record record = { .type = R_OUTCOME, .tag = tag, .id = call->id,
+				 .err = call->status, .own = peer->ep.id };
+	const struct symphony_msg *msg;
+
+	if (call->status) {
+		if (call->offset != SYMPHONY_NO_OFFSET && !peer->ended)
+			FAULT("a message with an outcome of the kernel's", call->status, tag);
+		record.len = call->needed;
+		log_write(record);
+		storm->outcomes++;
+		return;
+	}
+	if (call->offset >= peer->ep.size) {
+		FAULT("an outcome outside the pool", call->offset, tag);
+		return;
+	}
+	msg = ep_msg(&peer->ep, call->offset);
+	record.id = msg->id;
+	record.len = msg->body_len;
+	record.ep = msg->sender;
+	record.flags = msg->flags & SYMPHONY_MSG_ERROR ? F_ERROR : 0;
+	if (record.len <= peer->ep.size - call->offset - sizeof(*msg))
+		record.hash = body_hash(ep_body(msg), record.len);
+	/* What was read is good if the pool was still there then. */
+	if (peer->ended)
+		return;
+	log_write(record);
+	storm->outcomes++;
+	if (ep_release_at(&peer->ep, call->offset) && !peer->ended)
+		FAULT("RELEASE of an answer", call->offset, tag);
+}
+
+/* As often as it is interrupted, by any of the ways to go on. */
+static int call_to_the_end(struct requester *r, struct dice *dice)
+{
+	struct symphony_call *call = (struct symphony_call *)&r->call;
+	struct ep *ep = &r->peer->ep;
+	int ret = ep_call(ep, call);
+
+	while (ret == -EINTR && call->id) {
+		switch (roll(dice, 4)) {
+		case 0:
+			request_cancel(r->peer, call->id, call->slot);
+			/* fallthrough */
+		case 1:
+			ret = ep_wait(ep, call, 0);
+			break;
+		case 2:
+			ret = ep_wait(ep, call, SYMPHONY_WAIT_DONTWAIT);
+			if (ret == -EAGAIN)
+				ret = -EINTR;
+			break;
+		default:
+			ret = ep_call(ep, call);
+		}
+		if (ret && ret != -EINTR) {
+			if (!r->peer->ended)
+				FAULT("an interrupted call", ret, call->cookie);
+			return -ENOTTY;
+		}
+	}
+	return ret;
+}
+
+static void make_call(struct requester *r, __u64 tag, struct dice *dice)
+{
+	struct peer *peer = r->peer;
+	struct symphony_call *call = (struct symphony_call *)&r->call;
+	int ret;
+
+	*call = request_make(&peer->ep, tag, dice, peer->handles, 0, NULL);
+	ret = call_to_the_end(r, dice);
+	/* An endpoint that was given up: nothing that it says is a refusal. */
+	if (!ret)
+		request_outcome(peer, tag, call);
+	else if (!peer->ended)
+		refused(&peer->ep, tag, ret, false);
+	call->id = 0;
+}
+
+static void make_send(struct requester *r, __u64 tag, struct dice *dice,
+		      struct symphony_call *last)
+{
+	struct peer *peer = r->peer;
+	int ret;
+
+	peer->pending++;
+	ret = request_send(&peer->ep, tag, dice, peer->handles, last);
+	if (!ret)
+		return;
+	peer->pending--;
+	last->id = 0;
+	if (!peer->ended)
+		refused(&peer->ep, tag, ret, false);
+	if (ret == -EAGAIN && once(dice, 2))
+		dev_nap(roll(dice, 3));
+}
+
+#define RECENT	8
+
+void *requester_main(void *arg)
+{
+	struct requester *r = arg;
+	struct peer *peer = r->peer;
+	__u32 who = who_is(peer->slot, peer->life, THREAD_REQUESTER + r->index);
+	struct symphony_call recent[RECENT] = {};
+	int most = peer->floods ? 1500 : 40;
+
+	log_begin(who);
+	for (__u64 nr = 1; storm->phase == STORMING && !peer->ended; nr++) {
+		struct dice dice = dice_of(storm->seed, who, nr);
+		__u64 tag = (__u64)who << 32 | nr;
+		struct symphony_call *at = &recent[roll(&dice, RECENT)];
+
+		if (once(&dice, 32))
+			jostle(&dice);
+		if (at->id && once(&dice, 8))
+			request_cancel(peer, at->id, at->slot);
+		if (once(&dice, 3) && peer->pending < most)
+			make_send(r, tag, &dice, at);
+		else
+			make_call(r, tag, &dice);
+		if (once(&dice, 24))
+			dev_nap(roll(&dice, 4));
+	}
+	peer->requesting--;
+	return NULL;
+}
