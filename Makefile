@@ -45,7 +45,7 @@ INSTALL_TARGETS :=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all module user install uninstall clean help check
-.PHONY: guest guest-module guest-check vm image debug-kernel test model kcsan demo bench-insn
+.PHONY: guest guest-module guest-check vm image debug-kernel test model kcsan mutants demo bench-insn
 
 all: module			## build the module and what "make install" installs
 
@@ -117,6 +117,9 @@ model:				## check the models of a call with spin, and that they can fail
 
 kcsan:				## the tests with threads, on a kernel that looks for data races
 	@tests/kcsan
+
+mutants:			## put deliberate bugs into the module: each is caught (NAMES=)
+	@tests/mutate $(NAMES)
 
 check:				## checkpatch --strict, sparse and W=1 over kmod
 	@tests/vm/build guest-check
