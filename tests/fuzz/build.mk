@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-# The device's fuzzer. Run by the suite it tests itself, on any kernel; "make fuzz"
+# The device's fuzzer. Without arguments it tests itself, on any kernel; "make fuzz"
 # lets it loose in the debug guest.
 
 device_fuzz_objs := $(addprefix $(O)/obj/tests/fuzz/,device.o device_text.o device_mutate.o \
 	device_cover.o device_exec.o device_bystander.o)
-TEST_PROGS += $(O)/tests/device-fuzz
+user: $(O)/tests/device-fuzz
 
 $(device_fuzz_objs): $(O)/obj/tests/fuzz/%.o: tests/fuzz/%.c
 	@mkdir -p $(@D)
