@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "trial.h"
@@ -58,22 +57,9 @@ static int join_run(struct trial *t)
 	return dev_ioctl(t->file, SYMPHONY_IOC_JOIN, &t->join);
 }
 
-/* A limit stops only who has no capability to exceed it. */
-static int as_nobody(struct trial *t, const char *limit, int (*run)(struct trial *t))
+static int join_limited_prepare(struct trial *t)
 {
-	long old = dev_param(limit, 0);
-	int ret;
-
-	syscall(SYS_setresuid, -1, 1000, -1);
-	ret = run(t);
-	syscall(SYS_setresuid, -1, 0, -1);
-	dev_param(limit, old);
-	return ret;
-}
-
-static int join_limited_run(struct trial *t)
-{
-	return as_nobody(t, "user_endpoints_max", join_run);
+	return join_prepare(t) ?: trial_limit(t, "user_endpoints_max");
 }
 
 /* It is an endpoint or it is none, and then it can still become one. */
@@ -94,6 +80,7 @@ static const char *join_verify(struct trial *t)
 
 static const char *join_limited_verify(struct trial *t)
 {
+	trial_unlimit(t);
 	if (t->ret == -EDQUOT && t->join.limit != SYMPHONY_LIMIT_USER_ENDPOINTS)
 		return "the wrong limit";
 	return join_verify(t);
@@ -373,9 +360,9 @@ static int claim_run(struct trial *t)
 	return dev_ioctl(t->other.fd, SYMPHONY_IOC_CLAIM, &t->service);
 }
 
-static int claim_limited_run(struct trial *t)
+static int claim_limited_prepare(struct trial *t)
 {
-	return as_nobody(t, "user_services_max", claim_run);
+	return claim_new_prepare(t) ?: trial_limit(t, "user_services_max");
 }
 
 /*
@@ -407,6 +394,7 @@ static const char *claim_verify(struct trial *t)
 
 static const char *claim_limited_verify(struct trial *t)
 {
+	trial_unlimit(t);
 	if (t->ret == -EDQUOT && t->service.limit != SYMPHONY_LIMIT_USER_SERVICES)
 		return "the wrong limit";
 	return t->service.handle ? "an error with a handle" : NULL;
@@ -588,8 +576,8 @@ const struct operation life_operations[] = {
 	   .verify = join_verify),
 	OP("JOIN, EXCL of a bus that is there", .prepare = join_exists_prepare,
 	   .run = join_run, .verify = join_verify, .ends_with = -EEXIST),
-	OP("JOIN, over a limit", .flags = TRIAL_BARE, .prepare = join_prepare,
-	   .run = join_limited_run, .verify = join_limited_verify,
+	OP("JOIN, over a limit", .flags = TRIAL_BARE,
+	   .prepare = join_limited_prepare, .run = join_run, .verify = join_limited_verify,
 	   .ends_with = -EDQUOT),
 	OP("mmap", .flags = TRIAL_BARE, .prepare = mmap_prepare, .run = mmap_run),
 	OP("poll", .run = poll_run),
@@ -626,8 +614,8 @@ const struct operation life_operations[] = {
 	   .verify = claim_verify),
 	OP("CLAIM, with a grant", .flags = TRIAL_LATE, .prepare = claim_grant_prepare,
 	   .run = claim_run, .verify = claim_verify),
-	OP("CLAIM, over a limit", .prepare = claim_new_prepare,
-	   .run = claim_limited_run, .verify = claim_limited_verify,
+	OP("CLAIM, over a limit", .prepare = claim_limited_prepare,
+	   .run = claim_run, .verify = claim_limited_verify,
 	   .ends_with = -EDQUOT),
 	OP("GRANT", .prepare = claim_new_prepare, .run = grant_run,
 	   .verify = grant_verify, .error = -EMFILE),

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "trial.h"
@@ -179,8 +180,29 @@ const char *trial_is_sound(struct trial *t)
 	return wrong;
 }
 
+int trial_limit(struct trial *t, const char *limit)
+{
+	long was = dev_param(limit, 0);
+
+	if (was < 0)
+		return was;
+	t->limit = limit;
+	t->limit_was = was;
+	return syscall(SYS_setresuid, -1, 1000, -1) ? -errno : 0;
+}
+
+void trial_unlimit(struct trial *t)
+{
+	if (!t->limit)
+		return;
+	syscall(SYS_setresuid, -1, 0, -1);
+	dev_param(t->limit, t->limit_was);
+	t->limit = NULL;
+}
+
 void trial_end(struct trial *t)
 {
+	trial_unlimit(t);
 	ep_close(&t->client);
 	ep_close(&t->server);
 	ep_close(&t->other);

@@ -38,10 +38,19 @@ struct trial {
 	struct echo echo;
 	bool echoes;
 	int file;
+	const char *limit;	/* a parameter that trial_limit() changed, */
+	long limit_was;
 	__u32 offsets[64];
 	char *body;
 	char text[80];
 };
+
+/*
+ * @limit is 0, and this is a user who cannot exceed it, until trial_unlimit() or
+ * the end. Not while something is to fail: that could be the way back.
+ */
+int trial_limit(struct trial *t, const char *limit);
+void trial_unlimit(struct trial *t);
 
 enum trial_flags {
 	TRIAL_BARE = 1,		/* no endpoints */
