@@ -169,7 +169,7 @@ static int check_params(void *self, struct sbus_invocation *inv)
 static int whole(void *self, struct sbus_invocation *inv)
 {
 	check_params(self, inv);
-	return sbus_fail_data(inv, 5, NULL, "%s", inv->method ? inv->method : "no method");
+	return sbus_fail_data(inv, 5, NULL, "method %s", inv->method ? inv->method : "none");
 }
 
 static yyjson_val *configured;
