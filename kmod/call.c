@@ -37,12 +37,13 @@
  *
  * tests/model/call.pml is this in Promela, with the same names; move.pml beside
  * it has the moves, the epoch and the wait for room. "make model" looks at every
- * order of events there and shows that there is one outcome, that nobody waits
- * for ever or uses what is freed, and that every reference and slice is given
- * back. They have one call, two servers, a canceller, a timer and either side's
- * death, and memory in which a store is seen at once. They leave out what has
- * locks alone to rely on: the order in a queue, shares of a pool, an answer
- * larger than its slot, calls made for other calls, and notices without room.
+ * order of events there in which at most two things disturb the call (one, for
+ * that it ends), and shows that there is one outcome, that nobody waits for ever
+ * or uses what is freed, and that every reference and slice is given back. They
+ * have one call, two servers, a canceller, a timer and either side's death, and
+ * memory in which a store is seen at once. They leave out the order in a queue,
+ * shares of a pool, an answer larger than its slot, calls made for other calls,
+ * and notices without room.
  */
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
