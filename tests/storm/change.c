@@ -64,7 +64,8 @@ static void claim_badly(struct peer *peer, struct dice *dice)
 		break;
 	}
 	ret = peer_claim(peer, service, other, service_flags(service), 0);
-	if (ret != -EPERM)
+	/* Who has notices to take first is told that first. */
+	if (ret != -EPERM && ret != -ENOBUFS)
 		FAULT("a CLAIM that is not allowed", ret, service);
 }
 
