@@ -154,6 +154,49 @@ TEST_F(call, reply_header_says_who_and_what)
 	EXPECT_EQ(-EAGAIN, ep_recv(&self->duo.client, (__u32[1]){}, 1, -1));
 }
 
+/* An answer, or what the kernel says, where requests full of ones stood before. */
+TEST_F(call, outcomes_show_nothing_of_what_stood_there)
+{
+	struct ep *ep = &self->duo.server;
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	int nr = 0;
+
+	for (;; nr++) {
+		call = ep_request(self->duo.svc, "x", 1);
+		call.method = call.key = call.deadline = call.cookie = ~0ULL;
+		call.content_type = ~0U;
+		call.reply_max = 1;
+		if (ep_send(&self->duo.client, &call))
+			break;
+	}
+	ASSERT_LT(100, nr);
+	for (int i = 0; i < nr; i++) {
+		msg = ep_next(ep, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(0, ep_reply(ep, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
+	}
+	for (int i = 0; i < 100; i++) {
+		call = ep_request(self->duo.svc, "x", 1);
+		call.deadline = 0;
+		call.reply_max = 1;
+		ASSERT_EQ(0, ep_send(ep, &call));
+		msg = ep_next(ep, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(0, i % 2 ? ep_reply(ep, msg, NULL, 0, 0) :
+				     ep_cancel(ep, call.id, call.slot));
+		msg = ep_next(ep, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(SYMPHONY_MSG_REPLY, msg->type);
+		EXPECT_EQ(0, msg->method);
+		EXPECT_EQ(0, msg->key);
+		EXPECT_EQ(0, msg->deadline);
+		EXPECT_EQ(0, msg->cookie);
+		EXPECT_EQ(0, msg->content_type);
+		EXPECT_EQ(i % 2 ? ep->id : 0, msg->sender);
+	}
+}
+
 TEST_F(call, error_reply_is_marked)
 {
 	struct symphony_call call = ep_request(self->duo.svc, "why", 3);

@@ -90,6 +90,26 @@ TEST_F(module, stays_while_a_dead_endpoints_file_is_held)
 	close(fd);
 }
 
+TEST_F(module, stays_while_there_is_a_grant)
+{
+	struct symphony_service service = {
+		.size = sizeof(service), .name = (uintptr_t)"svc", .name_len = 3,
+	};
+	long before;
+
+	ASSERT_EQ(0, ep_join_bus(&self->ep, dev_bus(), SYMPHONY_JOIN_CREATE |
+				 SYMPHONY_JOIN_EXCL | SYMPHONY_JOIN_GRANTS, 0, 0));
+	before = refcount();
+	ASSERT_EQ(0, dev_ioctl(self->ep.fd, SYMPHONY_IOC_GRANT, &service));
+	EXPECT_EQ(before + 1, refcount());
+	ep_close(&self->ep);
+	self->ep.fd = -1;
+	/* Read first: were it to go, so would this test's kernel. */
+	ASSERT_LT(0, refcount());
+	EXPECT_EQ(-EWOULDBLOCK, unload());
+	close(service.grant);
+}
+
 TEST_F(module, is_let_go_by_the_last)
 {
 	long before = refcount();
@@ -112,6 +132,34 @@ TEST_F(module, is_let_go_by_the_last)
 	for (int i = 0; i < 100 && refcount() > before; i++)
 		dev_nap(20);
 	EXPECT_EQ(before, refcount());
+}
+
+static int load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+TEST_F(module, goes_right_behind_the_last_process)
+{
+	const char *path = getenv("ko");
+
+	if (!path || refcount())
+		SKIP(return, "it is in use, or not known where it is");
+	for (int i = 0; i < 10; i++) {
+		struct kid kid;
+
+		if (!kid_fork(&kid))
+			_exit(ep_join(&self->ep, 0) ? 2 : 0);
+		EXPECT_EQ(0, kid_reap(&kid));
+		ASSERT_EQ(0, unload());
+		ASSERT_EQ(0, load(path)) TH_LOG("%s", path);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -366,4 +366,56 @@ TEST_F(recv, each_message_goes_to_one_thread)
 	}
 }
 
+/* A receiver that is in RECV for a moment at a time, until it is told to stop. */
+struct glancer {
+	struct ep *ep;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_int seen;
+	atomic_int late;
+};
+
+static void *glancer_run(void *arg)
+{
+	struct glancer *g = arg;
+	__u32 offset, nr;
+
+	for (unsigned int i = 0; !g->stop; i++) {
+		struct symphony_recv recv = {
+			.max = 1, .offsets = (uintptr_t)&offset,
+			.deadline = dev_now() + 20000 + i * 7919 % 200000,
+		};
+		int ret = recv_raw(g->ep, recv, &nr);
+
+		g->late += ret == -ETIMEDOUT;
+		if (ret || !nr)
+			continue;
+		ep_reply(g->ep, ep_msg(g->ep, offset), NULL, 0,
+			 SYMPHONY_REPLY_RELEASE);
+		g->seen++;
+	}
+	return NULL;
+}
+
+TEST_F(recv, a_message_at_the_deadline_is_not_lost)
+{
+	struct glancer g = { .ep = &self->duo.server };
+	__u32 offset;
+
+	ASSERT_EQ(0, pthread_create(&g.thread, NULL, glancer_run, &g));
+	for (int i = 0; i < 500; i++) {
+		ASSERT_EQ(0, duo_send(&self->duo, i, 8));
+		/* The answer; or the message fell between two stools. */
+		ASSERT_EQ(1, ep_recv(&self->duo.client, &offset, 1, DEV_LONG))
+			TH_LOG("number %d", i);
+		ASSERT_EQ(0, ep_release_at(&self->duo.client, offset));
+		for (volatile int spin = i % 50 * 100; spin; spin--)
+			;
+	}
+	g.stop = true;
+	pthread_join(g.thread, NULL);
+	EXPECT_EQ(500, g.seen);
+	EXPECT_LT(0, g.late);
+}
+
 TEST_HARNESS_MAIN

@@ -71,6 +71,35 @@ TEST_F(stall, reply_does_not_hold_up_the_deadline)
 	EXPECT_EQ(0, room_is_back(self));
 }
 
+TEST_F(stall, replier_is_told_once_that_nobody_waits)
+{
+	struct ep *server = &self->duo.server;
+	struct symphony_service claim = {
+		.size = sizeof(claim), .flags = SYMPHONY_CLAIM_NOTIFY,
+		.name = (uintptr_t)"told", .name_len = 4,
+	};
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+
+	ASSERT_EQ(0, dev_ioctl(server->fd, SYMPHONY_IOC_CLAIM, &claim));
+	call = ep_request(claim.handle, "x", 1);
+	call.cookie = 42;
+	call.reply_max = PAGE;
+	ASSERT_EQ(0, ep_send(&self->duo.client, &call));
+	msg = ep_next(server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	ASSERT_EQ(0, stall_reply(self, server, msg, 0));
+	ASSERT_EQ(0, ep_cancel(&self->duo.client, call.id, call.slot));
+	EXPECT_EQ(0, outcome_is(self, -ECANCELED));
+	ASSERT_EQ(0, stall_end(&self->stall, 4));
+	ASSERT_EQ(0, copier_join(&self->copier));
+	/* That says it: there is no notice beside it. */
+	EXPECT_EQ(-ESRCH, self->copier.ret);
+	EXPECT_EQ(-EAGAIN, ep_recv(server, (__u32[1]){}, 1, -1));
+	EXPECT_EQ(0, ep_release(server, msg));
+	EXPECT_EQ(0, room_is_back(self));
+}
+
 TEST_F(stall, reply_after_cancel_writes_nobodys_message)
 {
 	struct symphony_call call, next[200];
