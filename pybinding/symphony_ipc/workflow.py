@@ -109,6 +109,10 @@ def load(path, variables=None):
     """The workflow in a file; variables override those that it declares."""
     path = pathlib.Path(path)
     try:
+        json.dumps(variables, allow_nan=False, ensure_ascii=False).encode()
+    except (RecursionError, TypeError, ValueError) as error:
+        raise WorkflowError(f"{path}: a message cannot say a variable: {error}") from None
+    try:
         tree = loads(path.read_text())
     except OSError as error:
         raise WorkflowError(f"{path}: {error.strerror}") from None

@@ -178,6 +178,13 @@ def test_a_variable_that_is_no_json_is_text(write):
         assert conductor.read_plan(options).nodes["a"].params == {"words": [text]}
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "\ud800", b"x"])
+def test_a_variable_is_what_a_message_can_say(write, value):
+    file = write({"one": {"extension": "echo", "method": "m"}})
+    with pytest.raises(workflow.WorkflowError, match="a variable"):
+        workflow.load(file, {"x": value})
+
+
 def test_a_wrong_file_or_option_is_status_2(write, tmp_path, capsys):
     assert conductor.main([str(tmp_path / "none.json")]) == 2
     assert "No such file" in capsys.readouterr().err
