@@ -3,7 +3,7 @@
 # (clang; built in the guest's image), and hypothesis for what is Python. See run.
 
 .PHONY: fuzz-parsers fuzz-parsers-build fuzz-parsers-python
-fuzz-parsers:			## fuzz the parsers: TARGET= SECONDS=10 a target, RUNS=, INPUT=file to replay
+fuzz-parsers:			## fuzz the parsers: TARGET= SECONDS=10 a target, or RUNS= and SEED=, INPUT=file to replay
 	@tests/fuzz/parsers/run
 
 # What else is set on the command line is in the environment.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """
-workflow.py [--seconds N] [--runs N] [--found FOLDER] [FILE]: workflow files and schemas
+workflow.py [--seconds N] [--runs N] [--seed N] [--found FOLDER] [FILE]: workflow files and schemas
 against hypothesis. Any text is a workflow, or a WorkflowError that says where; whatever
 a handler's signature, its description is JSON. FILE is replayed.
 """
@@ -232,7 +232,7 @@ class Found(Exception):
     pass
 
 
-def search(test, strategies, seconds, runs):
+def search(test, strategies, seconds, runs, seed):
     """Until the time is over: how many examples there were."""
     count = 0
 
@@ -249,7 +249,7 @@ def search(test, strategies, seconds, runs):
 
     last = {}
     until = time.monotonic() + seconds
-    seed = int.from_bytes(os.urandom(4))
+    seed = int.from_bytes(os.urandom(4)) if seed is None else seed
     while True:
         try:
             hypothesis.seed(seed)(step)()
@@ -290,6 +290,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--runs", type=int, default=0)
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--found", type=pathlib.Path, default=FOLDER)
     parser.add_argument("file", nargs="?", type=pathlib.Path)
     options = parser.parse_args()
@@ -301,7 +302,8 @@ def main():
              (try_handler, {"handler": handlers()})]
     try:
         swept = sweep()
-        counts = [search(test, strategies, options.seconds / len(parts), options.runs)
+        counts = [search(test, strategies, options.seconds / len(parts), options.runs,
+                         options.seed)
                   for test, strategies in parts]
     except Found as found:
         name, arguments, error = found.args
