@@ -23,6 +23,27 @@ TEST_F(stall, request_reaches_the_server_when_it_is_whole)
 	EXPECT_EQ(0, room_is_back(self));
 }
 
+TEST_F(stall, request_is_what_it_was_when_it_was_sent)
+{
+	const struct symphony_msg *msg;
+
+	ASSERT_EQ(0, stall_request(self, SYMPHONY_IOC_SEND, 0));
+	self->copier.call = ep_request(~0ULL, "other", 5);
+	self->copier.call.method = 7;
+	ASSERT_EQ(0, stall_end(&self->stall, 3));
+	ASSERT_EQ(0, copier_join(&self->copier));
+	EXPECT_EQ(0, self->copier.ret);
+	msg = ep_next(&self->duo.server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(0, msg->method);
+	EXPECT_EQ(0, msg->deadline);
+	EXPECT_EQ(PAGE, msg->body_len);
+	EXPECT_TRUE(dev_filled(ep_body(msg), PAGE, 3));
+	EXPECT_EQ(0, ep_reply(&self->duo.server, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
+	EXPECT_EQ(0, outcome_is(self, 0));
+	EXPECT_EQ(0, room_is_back(self));
+}
+
 TEST_F(stall, request_delays_nobody_else)
 {
 	struct symphony_call call;

@@ -41,6 +41,33 @@ TEST_F(stall, reply_is_seen_when_it_is_whole)
 	EXPECT_EQ(0, room_is_back(self));
 }
 
+TEST_F(stall, reply_is_what_it_was_when_it_was_given)
+{
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+
+	msg = received(self, 0, &call);
+	ASSERT_NE(NULL, msg);
+	ASSERT_EQ(0, stall_reply(self, &self->duo.server, msg, 0));
+	self->copier.reply = (struct symphony_reply){
+		.flags = SYMPHONY_REPLY_ERROR, .body = (uintptr_t)"other",
+		.body_len = 5, .content_type = 7,
+	};
+	ASSERT_EQ(0, stall_end(&self->stall, 4));
+	ASSERT_EQ(0, copier_join(&self->copier));
+	EXPECT_EQ(0, self->copier.ret);
+	EXPECT_EQ(0, ep_release(&self->duo.server, msg));
+	msg = ep_next(&self->duo.client, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(call.id, msg->id);
+	EXPECT_EQ(0, msg->flags);
+	EXPECT_EQ(0, msg->content_type);
+	EXPECT_EQ(PAGE, msg->body_len);
+	EXPECT_TRUE(dev_filled(ep_body(msg), PAGE, 4));
+	EXPECT_EQ(0, ep_release(&self->duo.client, msg));
+	EXPECT_EQ(0, room_is_back(self));
+}
+
 TEST_F(stall, reply_delays_nobody_else)
 {
 	struct symphony_call call;
