@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* The module stays while anybody has it open. */
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <kselftest_harness.h>
 
@@ -160,6 +163,81 @@ TEST_F(module, goes_right_behind_the_last_process)
 		ASSERT_EQ(0, unload());
 		ASSERT_EQ(0, load(path)) TH_LOG("%s", path);
 	}
+}
+
+/* Keeps the others on its processor waiting once an endpoint dies. */
+struct hog {
+	int fd;
+	pthread_t thread;
+	atomic_bool hogs, stop;
+};
+
+static int run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+static void *hog_run(void *arg)
+{
+	struct pollfd pfd = { };
+	struct hog *hog = arg;
+	__u64 until;
+
+	pfd.fd = hog->fd;
+	if (run_on(0) || poll(&pfd, 1, DEV_LONG) != 1)
+		return NULL;
+	until = dev_now() + (dev_slow() ? 3000 : 700) * 1000000ULL;
+	hog->hogs = true;
+	while (!hog->stop && dev_now() < until)
+		;
+	return NULL;
+}
+
+/* An owner that dies while the file of its endpoint is let go by somebody else. */
+TEST_F(module, waits_for_an_owner_that_is_dying)
+{
+	const char *path = getenv("ko");
+	struct hog hog = { };
+	struct kid kid;
+
+	if (!path || refcount())
+		SKIP(return, "it is in use, or not known where it is");
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "needs two processors");
+	if (!kid_fork(&kid)) {
+		struct sched_param param = { };
+
+		/* It is to be interrupted, where it wakes the pollers, and kept so. */
+		if (run_on(0) || sched_setscheduler(0, SCHED_IDLE, &param) ||
+		    ep_join(&self->ep, 0) ||
+		    munmap((void *)self->ep.pool, self->ep.size))
+			_exit(2);
+		kid_pass(&kid, self->ep.fd);
+		close(self->ep.fd);
+		kid_tell(&kid, 0);
+		for (;;)
+			pause();
+	}
+	hog.fd = kid_take(&kid);
+	ASSERT_GE(hog.fd, 0);
+	ASSERT_EQ(0, kid_hear(&kid, (__s64[1]){}));
+	ASSERT_EQ(0, run_on(1));
+	ASSERT_EQ(0, pthread_create(&hog.thread, NULL, hog_run, &hog));
+	dev_nap(DEV_BEAT);
+	kill(kid.pid, SIGKILL);
+	for (int ms = 0; !hog.hogs && ms < DEV_LONG; ms++)
+		dev_nap(1);
+	ASSERT_TRUE(hog.hogs);
+	close(hog.fd);
+	EXPECT_EQ(0, unload());
+	hog.stop = true;
+	pthread_join(hog.thread, NULL);
+	EXPECT_EQ(128 + SIGKILL, kid_reap(&kid));
+	ASSERT_EQ(0, load(path)) TH_LOG("%s", path);
 }
 
 TEST_HARNESS_MAIN
