@@ -59,18 +59,19 @@ static void *copier_run(void *arg)
 	return NULL;
 }
 
-/* Start to copy the body, anew in each round, to @ep's pool; until that is seen. */
-static int copy_start(struct _test_data_midway *self, const struct ep *ep, __u32 slot)
+/* Start to copy the body, which is another one each time. */
+static int copy_start(struct _test_data_midway *self)
 {
-	struct copier *copier = &self->copier;
-	int ret;
-
 	memset(self->body, ++self->mark, BODY);
-	self->at = ep->pool + slot + sizeof(struct symphony_msg);
-	ret = -pthread_create(&copier->thread, NULL, copier_run, copier);
-	while (!ret && *self->at != self->mark && !copier->done)
+	return -pthread_create(&self->copier.thread, NULL, copier_run, &self->copier);
+}
+
+/* The copy has begun at @offset of @ep's pool. */
+static void copy_seen(struct _test_data_midway *self, const struct ep *ep, __u32 offset)
+{
+	self->at = ep->pool + offset + sizeof(struct symphony_msg);
+	while (*self->at != self->mark && !self->copier.done)
 		;
-	return ret;
 }
 
 static bool is_midway(struct _test_data_midway *self)
@@ -84,8 +85,7 @@ static int copy_end(struct _test_data_midway *self)
 	return self->copier.ret;
 }
 
-static int reply_start(struct _test_data_midway *self, const struct symphony_msg *msg,
-		       __u32 slot)
+static int reply_start(struct _test_data_midway *self, const struct symphony_msg *msg)
 {
 	self->copier = (struct copier){
 		.ep = &self->duo.server, .op = SYMPHONY_IOC_REPLY,
@@ -95,16 +95,16 @@ static int reply_start(struct _test_data_midway *self, const struct symphony_msg
 			.body = (uintptr_t)self->body, .body_len = BODY,
 		},
 	};
-	return copy_start(self, &self->duo.client, slot);
+	return copy_start(self);
 }
 
-static int send_start(struct _test_data_midway *self, __u32 offset)
+static int send_start(struct _test_data_midway *self)
 {
 	self->copier = (struct copier){
 		.ep = &self->duo.client, .op = SYMPHONY_IOC_SEND,
 		.call = ep_request(self->duo.svc, self->body, BODY),
 	};
-	return copy_start(self, &self->duo.server, offset);
+	return copy_start(self);
 }
 
 /* A request whose answer may take half of the pool. */
@@ -142,7 +142,8 @@ TEST_F(midway, answer_to_a_call_that_was_cancelled_is_none)
 		ASSERT_EQ(0, ep_send(&self->duo.client, &call));
 		msg = ep_next(&self->duo.server, DEV_LONG);
 		ASSERT_NE(NULL, msg);
-		ASSERT_EQ(0, reply_start(self, msg, call.slot));
+		ASSERT_EQ(0, reply_start(self, msg));
+		copy_seen(self, &self->duo.client, call.slot);
 		late = ep_cancel(&self->duo.client, call.id, call.slot);
 		hits += !late && is_midway(self);
 		ASSERT_TRUE(late == 0 || late == -EALREADY);
@@ -167,7 +168,8 @@ TEST_F(midway, room_of_an_answer_is_free_when_its_copier_has_left)
 		ASSERT_EQ(0, caller_start(&caller, &self->duo.client, large(self)));
 		msg = ep_next(&self->duo.server, DEV_LONG);
 		ASSERT_NE(NULL, msg);
-		ASSERT_EQ(0, reply_start(self, msg, caller.call.slot));
+		ASSERT_EQ(0, reply_start(self, msg));
+		copy_seen(self, &self->duo.client, caller.call.slot);
 		/* The CALL has fetched its outcome then. */
 		late = ep_cancel(&self->duo.client, msg->id, caller.call.slot);
 		other = large(self);
@@ -192,6 +194,36 @@ TEST_F(midway, room_of_an_answer_is_free_when_its_copier_has_left)
 	EXPECT_LT(0, hits);
 }
 
+TEST_F(midway, answer_to_a_caller_that_died_is_none)
+{
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	struct kid kid;
+	int hits = 0, ret;
+	struct ep ep;
+
+	for (int i = 0; i < ROUNDS && hits < ENOUGH; i++) {
+		if (!kid_fork(&kid)) {
+			call = large(self);
+			if (ep_join(&ep, POOL) || ep_send(&ep, &call))
+				_exit(2);
+			self->copier.done = false;
+			self->mark++;
+			copy_seen(self, &ep, call.slot);
+			_exit(0);
+		}
+		msg = ep_next(&self->duo.server, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(0, reply_start(self, msg));
+		ret = copy_end(self);
+		ASSERT_TRUE(ret == 0 || ret == -ESRCH);
+		hits += ret == -ESRCH;
+		ASSERT_EQ(0, kid_reap(&kid));
+		ASSERT_EQ(0, ep_release(&self->duo.server, msg));
+	}
+	EXPECT_LT(0, hits);
+}
+
 TEST_F(midway, request_that_was_cancelled_is_not_delivered)
 {
 	const struct symphony_call *call = &self->copier.call;
@@ -200,7 +232,7 @@ TEST_F(midway, request_that_was_cancelled_is_not_delivered)
 	__u32 at;
 
 	/* Where a request of this size goes, as long as nothing else is there. */
-	ASSERT_EQ(0, send_start(self, 0));
+	ASSERT_EQ(0, send_start(self));
 	ASSERT_EQ(0, copy_end(self));
 	msg = ep_next(&self->duo.server, DEV_LONG);
 	ASSERT_NE(NULL, msg);
@@ -208,7 +240,8 @@ TEST_F(midway, request_that_was_cancelled_is_not_delivered)
 	ASSERT_EQ(0, ep_reply(&self->duo.server, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
 	ASSERT_EQ(0, outcome_is(self, 0));
 	for (int i = 0; i < ROUNDS && hits < ENOUGH; i++) {
-		ASSERT_EQ(0, send_start(self, at));
+		ASSERT_EQ(0, send_start(self));
+		copy_seen(self, &self->duo.server, at);
 		ASSERT_EQ(0, ep_cancel(&self->duo.client, call->id, call->slot));
 		hits += is_midway(self);
 		ASSERT_EQ(0, copy_end(self));
