@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* JOIN: buses come and go by name; names, sizes and modes are checked. */
+#include <sys/mman.h>
 #include <kselftest_harness.h>
 
 #include "device.h"
@@ -206,6 +207,15 @@ TEST_F(join, pool_sizes_are_given_as_asked)
 
 TEST_F(join, fresh_pool_is_zero)
 {
+	const size_t len = 8 * MIB;
+	void *dirt = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	/* Single pages, which then are what the kernel hands out next. */
+	ASSERT_NE(MAP_FAILED, dirt);
+	madvise(dirt, len, MADV_NOHUGEPAGE);
+	memset(dirt, 0xaa, len);
+	munmap(dirt, len);
 	ASSERT_EQ(0, ep_join(&self->ep, MIB));
 	for (__u32 i = 0; i < self->ep.size; i += 8) {
 		ASSERT_EQ(0, *(const __u64 *)(self->ep.pool + i));
