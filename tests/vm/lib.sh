@@ -40,14 +40,14 @@ image_path() {
 # What there is to know about the kernel named by KERNEL.
 choose_kernel() {
 	kernel=${KERNEL:-6.12}
-	if [ "$kernel" = debug ] || [ "$kernel" = kcsan ]; then
+	if [[ $kernel =~ ^(debug|kcsan|gcov)$ ]]; then
 		local debug
 		debug=$("$vm_dir/debug-kernel" "$kernel")
 		release=$(<"$debug/release") vmlinuz=$debug/bzImage initramfs=plain
 		kdir=/usr/src/linux-debug binds=(-b "$debug:$kdir")
 	else
 		release=$(cd "$image/lib/modules" && ls -d "$kernel".* 2>/dev/null | sort -V | tail -n 1)
-		[ "$release" ] || die "no kernel $kernel in the image: there are 6.12, 7.3, debug and kcsan"
+		[ "$release" ] || die "no kernel $kernel in the image: there are 6.12, 7.3, debug, kcsan and gcov"
 		vmlinuz=$image/boot/vmlinuz-$release initramfs=$release
 		kdir=/lib/modules/$release/build binds=()
 	fi
