@@ -14,7 +14,8 @@
 # built beside its source, except the module of a native build (kmod/symphony.ko).
 #
 # What a guest runs is built inside the guest's image: O=build/guest, or
-# O=build/guest-san with SAN=1 (AddressSanitizer, UBSan).
+# O=build/guest-san with SAN=1 (AddressSanitizer, UBSan), or O=build/guest-cov with
+# COV=1 (gcov).
 
 O ?= build/native
 PREFIX ?= /usr/local
@@ -37,6 +38,14 @@ ifeq ($(SAN),1)
 override CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 override LDFLAGS += -fsanitize=address,undefined
 endif
+ifeq ($(COV),1)
+override LDFLAGS += --coverage
+# As optimized code, lines run that did not, and the other way around.
+$(O)/obj/libbus/% $(O)/obj/pit/% $(O)/obj/pit-plugin/% $(O)/obj/pybinding/%: \
+	override CFLAGS += --coverage -fprofile-update=atomic -O0
+# Only what exits writes its counters.
+$(O)/obj/tests/libbus/% $(O)/obj/tests/pit/%: override CFLAGS += -D_exit=exit
+endif
 
 USER_TARGETS :=
 TEST_PROGS :=
@@ -45,7 +54,7 @@ INSTALL_TARGETS :=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all module user install uninstall clean help check
-.PHONY: guest guest-module guest-check vm image debug-kernel test model kcsan mutants demo bench-insn
+.PHONY: guest guest-module guest-check vm image debug-kernel test model kcsan mutants demo bench-insn coverage
 
 all: module			## build the module and what "make install" installs
 
@@ -117,6 +126,9 @@ model:				## check the models of a call with spin, and that they can fail
 
 kcsan:				## the tests with threads, on a kernel that looks for data races
 	@tests/kcsan
+
+coverage:			## which lines the tests run, of the module, the library, the Pit and the package
+	@tests/coverage/run
 
 mutants:			## put deliberate bugs into the module: each is caught (NAMES=)
 	@tests/mutate $(NAMES)
