@@ -141,6 +141,11 @@ static void walk_all(const struct operation *op, const bool *ways, const char *o
 	}
 }
 
+static const char *const wrong_options[] = {
+	"pool_default=0", "pool_default=4095", "pool_max=1048577",
+	"pool_max=65536", "pool_max=0x80000000",
+};
+
 /* Loading fails as cleanly as anything, and nothing of the module is left. */
 static void walk_loading(void)
 {
@@ -157,6 +162,10 @@ static void walk_loading(void)
 	}
 	if (syscall(SYS_delete_module, "symphony", O_NONBLOCK))
 		wrong = "the module cannot be unloaded";
+	for (int i = 0; !wrong && i < ARRAY_SIZE(wrong_options); i++)
+		if (syscall(SYS_finit_module, fd, wrong_options[i], 0) != -1 ||
+		    errno != EINVAL)
+			wrong = "sizes of pools that cannot be are taken";
 	while (!wrong && ret && nth < 32) {
 		snprintf(option, sizeof(option), "fault=%d", ++nth);
 		ret = syscall(SYS_finit_module, fd, option, 0) ? -errno : 0;

@@ -80,6 +80,11 @@ TEST_F(join, excl_refuses_an_existing_bus)
 	EXPECT_EQ(0, ep_join_bus(&self->ep, dev_bus(), flags, 0, 0));
 }
 
+TEST_F(join, excl_is_about_creating)
+{
+	EXPECT_EQ(-EINVAL, ep_join_bus(&self->ep, dev_bus(), SYMPHONY_JOIN_EXCL, 0, 0));
+}
+
 TEST_F(join, twice_is_eisconn)
 {
 	ASSERT_EQ(0, ep_join(&self->ep, 0));

@@ -98,6 +98,41 @@ TEST_F(room, notice_of_room_comes_once)
 	EXPECT_EQ(NULL, ep_next(&self->duo.client, DEV_BEAT));
 }
 
+/* The answer's place is free again. */
+static int give_up(struct ep *ep, const struct symphony_call *call)
+{
+	const struct symphony_msg *msg;
+	int ret = ep_cancel(ep, call->id, call->slot);
+
+	msg = ret ? NULL : ep_next(ep, DEV_LONG);
+	return msg ? ep_release(ep, msg) : ret ?: -errno;
+}
+
+TEST_F(room, is_in_one_piece)
+{
+	struct symphony_call made[64], call;
+	__u64 sink;
+	int nr;
+
+	ASSERT_EQ(0, ep_claim(&self->duo.client, "sink", &sink));
+	for (nr = 0; nr < 64; nr++) {
+		made[nr] = ep_request(sink, NULL, 0);
+		made[nr].reply_max = BODY / 2;
+		if (ep_send(&self->duo.server, &made[nr]))
+			break;
+	}
+	ASSERT_GT(nr, 8);
+	ASSERT_LT(nr, 64);
+	for (int i = 0; i < nr; i += 2)
+		EXPECT_EQ(0, give_up(&self->duo.server, &made[i]));
+	call = large(self, 0);
+	EXPECT_EQ(-EAGAIN, ep_send(&self->duo.client, &call));
+	EXPECT_EQ(SYMPHONY_LIMIT_ROOM, call.limit);
+	for (int i = 1; i < nr; i += 2)
+		EXPECT_EQ(0, give_up(&self->duo.server, &made[i]));
+	EXPECT_EQ(0, ep_send(&self->duo.client, &call));
+}
+
 TEST_F(room, received_is_not_yet_room)
 {
 	const struct symphony_msg *msg;

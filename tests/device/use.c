@@ -329,6 +329,35 @@ TEST_F(use, counts_outcomes_not_fetched)
 	EXPECT_EQ(0, kid_reap(&kid));
 }
 
+TEST_F(use, counts_the_wish_to_hear_of_room)
+{
+	static const char body[12 << 10];
+	struct kid kid;
+
+	AS_ALICE(&kid) {
+		struct symphony_call call;
+		struct ep ep;
+		int nr = 0;
+
+		EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, MIB));
+		for (;; nr++) {
+			call = ep_request(self->svc, body, sizeof(body));
+			call.reply_max = 1;
+			if (ep_send(&ep, &call))
+				break;
+		}
+		/* Of two lots, so that another call is charged already. */
+		EXPECT_GT(nr, 32);
+		EXPECT_LT(nr, 64);
+		EXPECT_EQ(-EAGAIN, ep_send(&ep, &call));
+		call.flags = SYMPHONY_CALL_NOTIFY;
+		EXPECT_EQ(-EDQUOT, ep_send(&ep, &call));
+		EXPECT_EQ(SYMPHONY_LIMIT_USER_CALLS, call.limit);
+		EXPECT_EQ(64, use().calls);
+	}
+	EXPECT_EQ(0, kid_reap(&kid));
+}
+
 /* Everything that is charged, as fast as it can. */
 static void hurry(__u64 svc)
 {
