@@ -77,9 +77,13 @@ class Processes:
 
     def stop(self):
         for process in self.running:
-            if process.poll() is None:
+            process.terminate()
+        for process in self.running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
                 process.kill()
-            process.wait()
+                process.wait()
 
 
 @pytest.fixture
