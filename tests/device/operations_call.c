@@ -225,11 +225,10 @@ static int send_notify_prepare(struct trial *t)
 static const char *send_notify_verify(struct trial *t)
 {
 	const char *wrong = trial_settle(t);
-	__u64 until = dev_after(DEV_LONG);
+	__u64 until = dev_after(t->ret == -EAGAIN ? DEV_LONG : DEV_BEAT);
 
-	/* Told once, or not at all if that was not promised. */
-	while (!wrong && t->ret == -EAGAIN && !t->told[SYMPHONY_MSG_ROOM] &&
-	       dev_now() < until)
+	/* Told once, or not at all if that was not promised: EFAULT can mean both. */
+	while (!wrong && !t->told[SYMPHONY_MSG_ROOM] && dev_now() < until)
 		wrong = trial_settle(t);
 	if (t->ret == -EAGAIN && t->told[SYMPHONY_MSG_ROOM] != 1)
 		return wrong ?: "room is not told";
