@@ -108,7 +108,7 @@ clean:				## remove all that was built, but not the image and the debug kernel
 
 export KERNEL CPUS MEM ICOUNT TIMEOUT SAN BUILD MODULE APPEND
 
-vm:				## a shell in a guest, or CMD='...': KERNEL=6.12|7.3|debug|kcsan CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
+vm:				## a shell in a guest, or CMD='...': KERNEL=6.12|7.3|debug|kcsan|gcov CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
 	@tests/vm/run $(if $(CMD),"$$CMD")
 vm: export CMD := $(value CMD)
 
