@@ -9,7 +9,7 @@
 
 #include "device.h"
 
-#define POOL	(16 * MIB)
+#define POOL	(4 * MIB)
 #define BODY	(POOL / 2 - sizeof(struct symphony_msg))
 #define ROUNDS	30
 #define ENOUGH	3	/* rounds in which it was hit */

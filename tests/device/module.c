@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <kselftest_harness.h>
 
@@ -188,9 +189,10 @@ static void *hog_run(void *arg)
 	__u64 until;
 
 	pfd.fd = hog->fd;
-	if (run_on(0) || poll(&pfd, 1, DEV_LONG) != 1)
+	if (run_on(0) || setpriority(PRIO_PROCESS, gettid(), -20) ||
+	    poll(&pfd, 1, DEV_LONG) != 1)
 		return NULL;
-	until = dev_now() + (dev_slow() ? 3000 : 700) * 1000000ULL;
+	until = dev_now() + (dev_slow() ? 5000 : 1500) * 1000000ULL;
 	hog->hogs = true;
 	while (!hog->stop && dev_now() < until)
 		;
@@ -211,10 +213,13 @@ TEST_F(module, waits_for_an_owner_that_is_dying)
 	if (!kid_fork(&kid)) {
 		struct sched_param param = { };
 
-		/* It is to be interrupted, where it wakes the pollers, and kept so. */
-		if (run_on(0) || sched_setscheduler(0, SCHED_IDLE, &param) ||
-		    ep_join(&self->ep, 0) ||
-		    munmap((void *)self->ep.pool, self->ep.size))
+		/*
+		 * It is to be interrupted where it wakes the pollers, with the
+		 * pages of a large pool still to be freed.
+		 */
+		if (ep_join(&self->ep, dev_limits().pool_max) ||
+		    munmap((void *)self->ep.pool, self->ep.size) || run_on(0) ||
+		    sched_setscheduler(0, SCHED_IDLE, &param))
 			_exit(2);
 		kid_pass(&kid, self->ep.fd);
 		close(self->ep.fd);
