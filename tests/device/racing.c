@@ -27,7 +27,6 @@ FIXTURE_SETUP(racing)
 {
 	dev_begin();
 	ASSERT_EQ(0, duo_join(&self->duo, MIB, MIB));
-	memset(self->body, 0x5a, sizeof(self->body));
 	self->length = NULL;
 }
 
@@ -95,14 +94,14 @@ static int changed(const struct symphony_msg **kept)
 }
 
 /* Is @msg one of the two, and the body all of it? */
-static bool is_whole(const struct symphony_msg *msg)
+static bool is_whole(const struct symphony_msg *msg, unsigned char byte)
 {
 	const unsigned char *body = ep_body(msg);
 
 	if (msg->body_len != SHORT && msg->body_len != LONG)
 		return false;
 	for (__u32 i = 0; i < msg->body_len; i++)
-		if (body[i] != 0x5a)
+		if (body[i] != byte)
 			return false;
 	return true;
 }
@@ -121,10 +120,12 @@ TEST_F(racing, length_of_a_request_is_read_once)
 	ASSERT_EQ(0, change_start(self, &call.body_len));
 	for (int i = 0; i < ROUNDS; i++) {
 		call.id = 0;
+		/* Nothing of the round before is taken for it. */
+		memset(self->body, i, sizeof(self->body));
 		ASSERT_EQ(0, ep_send(client, &call));
 		msg = ep_next(server, DEV_LONG);
 		ASSERT_NE(NULL, msg);
-		ASSERT_TRUE(is_whole(msg)) TH_LOG("body of %u", msg->body_len);
+		ASSERT_TRUE(is_whole(msg, i)) TH_LOG("body of %u", msg->body_len);
 		lengths[msg->body_len == LONG]++;
 		ASSERT_EQ(0, ep_reply(server, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
 		msg = ep_next(client, DEV_LONG);
@@ -164,7 +165,6 @@ TEST_F(racing, length_of_an_answer_is_read_once)
 		if (i % 2)
 			ASSERT_EQ(0, ep_release(client, kept[i]));
 	}
-	memset(self->body, 0x5a, sizeof(self->body));
 	ASSERT_EQ(0, change_start(self, &reply.body_len));
 	for (int i = 0; i < ROUNDS; i++) {
 		call = ep_request(self->duo.svc, NULL, 0);
@@ -175,10 +175,11 @@ TEST_F(racing, length_of_an_answer_is_read_once)
 		ASSERT_NE(NULL, msg);
 		reply.id = msg->id;
 		reply.slot = ep_offset(server, msg);
+		memset(self->body, i, sizeof(self->body));
 		ASSERT_EQ(0, dev_ioctl(server->fd, SYMPHONY_IOC_REPLY, &reply));
 		msg = ep_next(client, DEV_LONG);
 		ASSERT_NE(NULL, msg);
-		ASSERT_TRUE(is_whole(msg)) TH_LOG("body of %u", msg->body_len);
+		ASSERT_TRUE(is_whole(msg, i)) TH_LOG("body of %u", msg->body_len);
 		ASSERT_EQ(0, ep_release(client, msg));
 		for (int k = 0; k < KEPT; k += 2)
 			ASSERT_TRUE(dev_filled(ep_body(kept[k]), SHORT, k))
