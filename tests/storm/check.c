@@ -43,7 +43,7 @@ struct check {
 	size_t nr_endpoints;
 	__u64 *killed;		/* processes */
 	size_t nr_killed;
-	const struct record **cancels;	/* that worked, by id */
+	const struct record **cancels;	/* and what came of them, by id */
 	size_t nr_cancels;
 	const struct record **notices;	/* CANCELLED, by id */
 	size_t nr_notices;
@@ -148,12 +148,26 @@ static const struct record *notice_of(struct check *check, __u64 id, __u64 own)
 	return NULL;
 }
 
-static bool was_cancelled(struct check *check, __u64 id)
+/* Which of the CANCELs of @id one looks for. */
+enum cancel { WORKED, UNKNOWN };
+
+static bool was_cancelled(struct check *check, __u64 id, enum cancel wanted)
 {
 	struct record key = { .id = id };
-	const struct record *at = &key;
+	const struct record *at = &key, **first, **end = check->cancels + check->nr_cancels;
+	bool worked = false;
+	int open = 0;
 
-	return id && bsearch(&at, check->cancels, check->nr_cancels, sizeof(at), by_id);
+	first = id ? bsearch(&at, check->cancels, check->nr_cancels, sizeof(at), by_id) : NULL;
+	if (!first)
+		return false;
+	while (first > check->cancels && first[-1]->id == id)
+		first--;
+	for (; first < end && (*first)->id == id; first++) {
+		open += (*first)->type == R_CANCELLING ? 1 : -1;
+		worked |= (*first)->type == R_CANCEL && !(*first)->err;
+	}
+	return wanted == WORKED ? worked : open > 0;
 }
 
 static void gather(struct check *check, const struct record **records, size_t nr)
@@ -174,7 +188,7 @@ static void gather(struct check *check, const struct record **records, size_t nr
 			};
 		else if (r->type == R_KILL)
 			check->killed[check->nr_killed++] = r->id;
-		else if (r->type == R_CANCEL && !r->err)
+		else if (r->type == R_CANCELLING || r->type == R_CANCEL)
 			check->cancels[check->nr_cancels++] = r;
 		else if (r->type == R_CANCELLED)
 			check->notices[check->nr_notices++] = r;
@@ -363,7 +377,10 @@ static void check_kernels(struct check *check, struct call *call)
 		break;
 	case -ECANCELED:
 		tally->cancels++;
-		caused = made->flags & F_PARENT || was_cancelled(check, outcome->id);
+		/* Who cancels can be killed before it tells what came of it. */
+		caused = made->flags & F_PARENT ||
+			 was_cancelled(check, outcome->id, WORKED) ||
+			 was_cancelled(check, outcome->id, UNKNOWN);
 		break;
 	case -ECONNRESET:
 		tally->resets++;
@@ -371,7 +388,8 @@ static void check_kernels(struct check *check, struct call *call)
 		break;
 	case -ECONNREFUSED:
 		tally->refusals++;
-		caused = !call->nr_received;
+		/* Also of one that was issued again. */
+		caused = !call->nr_received || made->flags & F_TWICE;
 		break;
 	case -EMSGSIZE:
 		tally->too_large++;
@@ -403,7 +421,7 @@ static void check_outcome(struct check *check, struct call *call)
 		check_kernels(check, call);
 	if (call->nr_taken && notice_of(check, outcome->id, call->taken->own))
 		wrong(check, call->taken, "answered, and said to be cancelled");
-	if (outcome->err != -ECANCELED && was_cancelled(check, outcome->id))
+	if (outcome->err != -ECANCELED && was_cancelled(check, outcome->id, WORKED))
 		wrong(check, outcome, "cancelled, and another outcome");
 }
 

@@ -105,8 +105,14 @@ static struct told tell(FIXTURE_DATA(checker) *self)
 	return told;
 }
 
+static void cancelling(FIXTURE_DATA(checker) *self)
+{
+	add(self, (struct record){ .type = R_CANCELLING, .id = ID, .own = CALLER });
+}
+
 static void cancelled(FIXTURE_DATA(checker) *self, int err)
 {
+	cancelling(self);
 	add(self, (struct record){ .type = R_CANCEL, .id = ID, .own = CALLER, .err = err });
 }
 
@@ -351,6 +357,15 @@ TEST_F(checker, passes_a_cancel)
 	EXPECT_EQ(0, faults(self));
 }
 
+TEST_F(checker, passes_a_cancel_of_who_died_of_it)
+{
+	made(self, 0);
+	outcome(self, -ECANCELED);
+	cancelled(self, -EALREADY);
+	cancelling(self);
+	EXPECT_EQ(0, faults(self));
+}
+
 TEST_F(checker, sees_a_cancel_that_worked_and_another_outcome)
 {
 	tell(self);
@@ -377,10 +392,14 @@ TEST_F(checker, passes_a_reset_by_the_dead)
 
 TEST_F(checker, sees_a_refusal_of_what_was_received)
 {
-	made(self, 0);
+	struct record *call = made(self, 0);
+
 	received(self, SERVER);
 	outcome(self, -ECONNREFUSED);
 	EXPECT_EQ(1, faults(self));
+	/* It can be issued again, to a service whose activator then gives up. */
+	call->flags = F_TWICE;
+	EXPECT_EQ(0, faults(self));
 }
 
 TEST_F(checker, sees_a_wrong_size_that_was_needed)

@@ -36,7 +36,8 @@ enum record_type {
 	R_RECEIVED,	/* the request tag, id: len, hash, ep sender, pid, aux uid */
 	R_ANSWER,	/* tag, id will be answered: len, hash, flags */
 	R_ANSWERED,	/* and that gave err */
-	R_CANCEL,	/* of id gave err */
+	R_CANCELLING,	/* id will be cancelled */
+	R_CANCEL,	/* and that gave err */
 	R_CANCELLED,	/* the notice for id: err status */
 	R_WATCH,	/* of ep, with cookie id: err */
 	R_UNWATCH,	/* err */

@@ -141,8 +141,10 @@ int request_send(struct ep *ep, __u64 tag, struct dice *dice, __u64 *handles,
 
 void request_cancel(struct peer *peer, __u64 id, __u32 slot)
 {
-	int ret = ep_cancel(&peer->ep, id, slot);
+	int ret;
 
+	log_write((struct record){ .type = R_CANCELLING, .id = id, .own = peer->ep.id });
+	ret = ep_cancel(&peer->ep, id, slot);
 	if (ret && ret != -EALREADY && ret != -ESRCH && !peer->ended)
 		FAULT("CANCEL", ret, id);
 	log_write((struct record){ .type = R_CANCEL, .id = id, .err = ret,
