@@ -60,6 +60,9 @@ static void claim_badly(struct peer *peer, struct dice *dice)
 		other = -1;
 		break;
 	case 1:
+		/* Who claims a name first has it. */
+		if (!peer->handles[(service + 1) % SERVICES])
+			return;
 		other = service = (service + 1) % SERVICES;
 		break;
 	}
