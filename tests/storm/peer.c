@@ -19,6 +19,8 @@ void jostle(struct dice *dice)
 {
 	cpu_set_t cpus;
 	int nr = sysconf(_SC_NPROCESSORS_ONLN), one = roll(dice, nr);
+	/* Where all is slow, who is behind by much would be there for minutes. */
+	int nice_max = 10 / storm->slow;
 	struct sched_param param = {};
 
 	switch (roll(dice, 8)) {
@@ -34,7 +36,8 @@ void jostle(struct dice *dice)
 		sched_setaffinity(0, sizeof(cpus), &cpus);
 		break;
 	case 4:
-		setpriority(PRIO_PROCESS, syscall(SYS_gettid), (int)roll(dice, 20) - 10);
+		setpriority(PRIO_PROCESS, syscall(SYS_gettid),
+			    (int)roll(dice, 2 * nice_max) - nice_max);
 		break;
 	case 5:
 		sched_setscheduler(0, once(dice, 2) ? SCHED_BATCH : SCHED_OTHER, &param);
