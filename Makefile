@@ -88,14 +88,15 @@ install: $(INSTALL_TARGETS)	## install what "make" built (PREFIX=/usr/local, DES
 		CONFIG_MODULE_SIG_ALL= modules_install
 	$(if $(DESTDIR),,depmod -a $(krelease))
 	install -Dm644 kmod/60-symphony.rules $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
-	install -Dm644 kmod/include/uapi/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h
+	install -Dm644 -t $(DESTDIR)$(INCLUDEDIR)/linux kmod/include/uapi/linux/symphony.h \
+		kmod/include/uapi/linux/symphony_bpf.h
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: $(patsubst install%,uninstall%,$(INSTALL_TARGETS))	## remove what "make install" put there
 	rm -f $(DESTDIR)/lib/modules/$(krelease)/updates/kmod/symphony.ko*
 	$(if $(DESTDIR),,depmod -a $(krelease))
 	rm -f $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
-	rm -f $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h
+	rm -f $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/symphony_bpf.h
 	$(if $(DESTDIR),,-ldconfig)
 
 clean:				## remove all that was built, but not the image and the debug kernel

@@ -3,8 +3,8 @@
  * Bus: a namespace of services and endpoints.
  *
  * A bus can be found while an endpoint lives on it (@living, under the list's
- * lock), and its memory stays while an endpoint's memory does (@ref): calls in
- * flight between dead endpoints still reach it.
+ * lock), and its memory stays while an endpoint's memory does, or a program is
+ * attached to it (@ref): calls in flight between dead endpoints still reach it.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -162,6 +162,16 @@ static struct symp_bus *bus_find(struct net *net, const char *name)
 		if (bus->net == net && !strcmp(bus->name, name))
 			return bus;
 	return NULL;
+}
+
+/* The bus in the current network namespace, referenced; NULL when there is none. */
+struct symp_bus *symp_bus_find(const char *name)
+{
+	struct symp_bus *bus;
+
+	guard(mutex)(&buses_lock);
+	bus = bus_find(current->nsproxy->net_ns, name);
+	return bus ? symp_bus_get(bus) : NULL;
 }
 
 /* Put @bus on the list. Return: 0 or -EDQUOT. */

@@ -11,6 +11,8 @@
 #include <linux/xarray.h>
 #include <linux/symphony.h>
 
+#include "program.h"
+
 struct cred;
 struct net;
 struct symp_account;
@@ -35,7 +37,7 @@ struct symp_bus_args {
 
 /**
  * struct symp_bus - a namespace, known by network namespace and name
- * @ref: one for each endpoint's memory
+ * @ref: one for each endpoint's memory, and each program attached to it
  * @net: the network namespace, referenced
  * @name: terminated, the rest zero
  * @user_ns: of its creator, referenced
@@ -54,6 +56,7 @@ struct symp_bus_args {
  * @names: name to struct symp_service
  * @endpoints: id to struct symp_endpoint, the living ones
  * @watch_lock: guards all watches between endpoints of this bus
+ * @programs: those of services without one of their own; see program.c
  *
  * @node and @living are guarded by the lock of the list, and so are writes to
  * @creator.
@@ -82,6 +85,8 @@ struct symp_bus {
 	struct xarray endpoints;
 	/* All watches between endpoints of this bus. */
 	spinlock_t watch_lock;
+
+	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
 };
 
 int symp_name_check(char *name, const char *text);
@@ -89,6 +94,7 @@ int symp_name_from_user(char *name, u64 address, u32 len);
 struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,
 			       enum symphony_limit *limit);
+struct symp_bus *symp_bus_find(const char *name);
 kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred);
 void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep);
 bool symp_bus_is_creator(const struct symp_bus *bus,

@@ -481,17 +481,19 @@ static bool call_abandon(struct symp_call *call)
 /**
  * symp_call_route() - choose who will answer
  * @call: a call that is attached nowhere
+ * @arg: what its sender wrote
  *
- * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (done).
+ * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (done), or
+ * what a program refuses it with.
  */
-int symp_call_route(struct symp_call *call)
+int symp_call_route(struct symp_call *call, const struct symphony_call *arg)
 {
 	struct symp_endpoint *ep = call->caller, *old;
 	struct symp_lane *lane = NULL;
 	struct symp_pick pick;
 	int err;
 
-	err = symp_service_pick(ep->bus, call->handle, &pick);
+	err = symp_service_pick(call, arg, &pick);
 	if (err)
 		return err;
 	spin_lock(&ep->lock);
@@ -625,7 +627,7 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	struct symp_pool *pool;
 	int err;
 
-	err = symp_call_route(call);
+	err = symp_call_route(call, arg);
 	if (err)
 		return err;
 	server = call->server;

@@ -9,6 +9,7 @@
 #include "device.h"
 #include "limits.h"
 #include "move.h"
+#include "route.h"
 
 uint symp_pool_default = 1U << 20;
 module_param_named(pool_default, symp_pool_default, uint, 0444);
@@ -73,6 +74,9 @@ static int __init symp_init(void)
 	err = symp_move_init();
 	if (err)
 		goto err_exit_call;
+	err = symp_route_init();
+	if (err)
+		goto err_exit_move;
 	err = symp_device_init();
 	if (err)
 		goto err_exit_move;

@@ -67,11 +67,18 @@ static void leave(struct symp_move *move)
 /* Choose a replica, and have room there: 0, or -EINPROGRESS when that comes. */
 static int move_reserve(struct symp_move *move)
 {
+	const struct symphony_msg *msg = symp_pool_msg(move->pool, move->offset);
+	const struct symphony_call arg = {
+		.method = msg->method,
+		.key = msg->key,
+		.body_len = msg->body_len,
+		.content_type = msg->content_type,
+	};
 	struct symp_call *call = move->call;
 	struct symp_endpoint *server;
 	int err;
 
-	err = symp_call_route(call);
+	err = symp_call_route(call, &arg);
 	if (err)
 		return err;
 	server = call->server;

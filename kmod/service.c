@@ -15,11 +15,13 @@
 #include <linux/slab.h>
 
 #include "bus.h"
+#include "call.h"
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
 #include "move.h"
 #include "notice.h"
+#include "route.h"
 #include "service.h"
 
 static const struct rhashtable_params names_params = {
@@ -117,7 +119,7 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			synchronize_rcu();
 			gone->notify = last->notify;
 			WRITE_ONCE(gone->ep, last->ep);
-			/* Pairs with the acquire in takes_calls(). */
+			/* Pairs with the acquire in symp_replica_takes_calls(). */
 			smp_store_release(&gone->paused, last->paused);
 			WRITE_ONCE(old->nr, old->nr - 1);
 			return;
@@ -458,19 +460,23 @@ int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume)
 	return 0;
 }
 
+/* @name is zero behind its end. Return: as long-lived as the bus, or NULL. */
+struct symp_service *symp_service_find(struct symp_bus *bus, const char *name)
+{
+	return rhashtable_lookup_fast(&bus->names, name, names_params);
+}
+
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 {
-	struct symp_service *service;
+	struct symp_service *service = symp_service_find(bus, name);
 
-	guard(rcu)();
-	service = rhashtable_lookup(&bus->names, name, names_params);
 	if (!service)
 		return -ENOENT;
 	*handle = service->handle;
 	return 0;
 }
 
-static bool takes_calls(const struct symp_replica *replica)
+bool symp_replica_takes_calls(const struct symp_replica *replica)
 {
 	/* Pairs with the release in replicas_remove(): @ep and @notify follow. */
 	return !smp_load_acquire(&replica->paused) &&
@@ -486,11 +492,11 @@ static struct symp_replica *least_loaded(struct symp_service *service,
 
 	nr = r ? READ_ONCE(r->nr) : 0;
 	if (nr < 2)
-		return nr && takes_calls(&r->at[0]) ? &r->at[0] : NULL;
+		return nr && symp_replica_takes_calls(&r->at[0]) ? &r->at[0] : NULL;
 	at = READ_ONCE(service->turn) % nr;
 	for (i = 0; i < nr; i++, at = at + 1 < nr ? at + 1 : 0) {
 		load = READ_ONCE(READ_ONCE(r->at[at].ep)->load);
-		if (load < least && takes_calls(&r->at[at])) {
+		if (load < least && symp_replica_takes_calls(&r->at[at])) {
 			least = load;
 			best = &r->at[at];
 			turn = at + 1;
@@ -500,28 +506,47 @@ static struct symp_replica *least_loaded(struct symp_service *service,
 	return best;
 }
 
+/* What a program chooses, or the built-in policy. ERR_PTR: the call is refused. */
+static struct symp_replica *choose(struct symp_service *service,
+				   struct symp_replicas *r,
+				   const struct symp_call *call,
+				   const struct symphony_call *arg)
+{
+	struct symp_replica *replica = NULL;
+
+	if (static_branch_unlikely(&symp_programs))
+		replica = symp_route(service, r, call, arg);
+	return replica ?: least_loaded(service, r);
+}
+
 /**
  * symp_service_pick() - choose the replica for a call
- * @bus: the bus
- * @handle: from user space
+ * @call: the call
+ * @arg: what its sender wrote
  * @pick: (out) the replica, or the activator when there is none
  *
- * Return: 0, -ENOENT (no such handle) or -ECONNREFUSED (nobody).
+ * Return: 0, -ENOENT (no such handle), -ECONNREFUSED (nobody), or the errno with
+ * which a program refuses the call.
  */
-int symp_service_pick(struct symp_bus *bus, u64 handle, struct symp_pick *pick)
+int symp_service_pick(const struct symp_call *call,
+		      const struct symphony_call *arg, struct symp_pick *pick)
 {
+	struct symp_bus *bus = call->caller->bus;
 	struct symp_service *service;
 	struct symp_replica *replica;
 	struct symp_endpoint *ep;
 	struct symp_replicas *r;
 
 	guard(rcu)();
-	service = handle <= U32_MAX ? xa_load(&bus->services, handle) : NULL;
+	service = call->handle <= U32_MAX ?
+		xa_load(&bus->services, call->handle) : NULL;
 	if (!service)
 		return -ENOENT;
 	do {
 		r = rcu_dereference(service->replicas);
-		replica = least_loaded(service, r);
+		replica = choose(service, r, call, arg);
+		if (IS_ERR(replica))
+			return PTR_ERR(replica);
 		ep = replica ? READ_ONCE(replica->ep) :
 			       rcu_dereference(service->activator);
 		if (!ep || (!replica && READ_ONCE(ep->dead)))

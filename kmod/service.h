@@ -6,6 +6,9 @@
 #include <linux/rhashtable-types.h>
 #include <linux/uidgid.h>
 #include <linux/symphony.h>
+#include <linux/symphony_bpf.h>
+
+#include "program.h"
 
 /* The flags of CLAIM that are the service's. */
 #define SYMP_RECOVERY	(SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_REISSUE)
@@ -14,14 +17,17 @@ struct symp_account;
 struct symp_bus;
 struct symp_call;
 struct symp_endpoint;
+struct symphony_call;
 
 /**
  * struct symp_replica - an endpoint that serves a service
+ * @shown: what a BPF program has a pointer to
  * @ep: who; it leaves before its memory goes, by RCU too
  * @paused: gets no new calls (DRAIN)
  * @notify: wants to hear of calls that nobody waits for any more
  */
 struct symp_replica {
+	struct symphony_replica shown;
 	struct symp_endpoint *ep;
 	bool paused;
 	bool notify;
@@ -52,6 +58,7 @@ struct symp_replicas {
  * @replicas: NULL when there are none; changed under the bus's lock
  * @activator: holds the calls while there is no replica, or NULL; likewise
  * @activated: it was told, and no replica came yet; under its lock
+ * @programs: see program.c
  *
  * Lives as long as its bus: a handle never changes its meaning, and a name that
  * lost its last replica cannot be taken by somebody else.
@@ -68,6 +75,7 @@ struct symp_service {
 	struct symp_replicas __rcu *replicas;
 	struct symp_endpoint __rcu *activator;
 	bool activated;
+	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
 };
 
 /* One endpoint's claim of one service; on the endpoint's list, bus->lock. */
@@ -118,6 +126,9 @@ int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
 void symp_service_unclaim_all(struct symp_endpoint *ep);
 int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
-int symp_service_pick(struct symp_bus *bus, u64 handle, struct symp_pick *pick);
+struct symp_service *symp_service_find(struct symp_bus *bus, const char *name);
+bool symp_replica_takes_calls(const struct symp_replica *replica);
+int symp_service_pick(const struct symp_call *call,
+		      const struct symphony_call *arg, struct symp_pick *pick);
 
 #endif

@@ -418,7 +418,8 @@ struct symphony_service {
  * (SEND, DONTWAIT: no room at the receiver now), ENOBUFS (no room in the
  * caller's own pool for the answer: RELEASE something), EDQUOT (too many
  * calls without an outcome fetched), ETIMEDOUT (the deadline passed, or there
- * was no room by then), ESRCH (@parent is not a call to answer), EINTR.
+ * was no room by then), ESRCH (@parent is not a call to answer), EINTR. And
+ * EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT when a BPF program refuses it.
  */
 struct symphony_call {
 	__u32 size;

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Programs that decide about calls: the struct_ops types of symphony.ko and what
+ * a program can ask it. This header is for BPF programs and for the module;
+ * neither vmlinux.h nor the module's BTF is needed to build against it.
+ *
+ * A program is attached through a bpf_link (SEC(".struct_ops.link")) and works
+ * while the link is there: pin the link, and it outlives its loader. Updating
+ * the link to another map of the same bus and service replaces the program
+ * between two calls. Loading needs CAP_BPF and CAP_PERFMON; attaching needs the
+ * uid of the bus's creator, or CAP_SYS_ADMIN over the network namespace of the
+ * bus. The bus is looked up in the network namespace of whoever attaches.
+ *
+ * Programs run where calls are made, under RCU, several at a time on different
+ * processors. They may not sleep. A program that keeps giving answers which it
+ * may not give is disabled, and the kernel's log says why; calls then go on as if
+ * it were not there.
+ */
+#ifndef _UAPI_LINUX_SYMPHONY_BPF_H
+#define _UAPI_LINUX_SYMPHONY_BPF_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/* Bytes of a name in the structures below, with the terminator. */
+#define SYMPHONY_BPF_NAME	64
+
+#ifdef __bpf__
+#include <bpf/bpf_helpers.h>
+#define SYMPHONY_KFUNC	extern __ksym
+/* Offsets are those of the module that a program is loaded with. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#else
+#define SYMPHONY_KFUNC
+#endif
+
+/*
+ * The structures that programs get pointers to have a pointer in them, which
+ * means nothing: where one of scalars alone is expected, the verifier would take
+ * memory of the program's own instead.
+ */
+
+/* A replica, for the functions below. */
+struct symphony_replica {
+	void *__opaque;
+};
+
+/**
+ * struct symphony_route - a call that needs a replica
+ * @call: its id
+ * @sender: id of the endpoint that makes it
+ * @method: of the call
+ * @key: of the call
+ * @deadline: CLOCK_MONOTONIC in ns, 0 for none
+ * @service: handle of the service
+ * @uid: of the sender, as the creator of the bus sees it
+ * @body_len: bytes
+ * @content_type: enum symphony_content
+ * @nr_replicas: how many there are, at least 1; some may take no calls
+ *
+ * Valid while the program runs. Read-only.
+ */
+struct symphony_route {
+	__u64 call;
+	__u64 sender;
+	__u64 method;
+	__u64 key;
+	__u64 deadline;
+	__u32 service;
+	__u32 uid;
+	__u32 body_len;
+	__u32 content_type;
+	__u32 nr_replicas;
+	void *__opaque;
+};
+
+/**
+ * struct symphony_route_ops - chooses among the replicas of a service
+ * @route: choose for one call, with bpf_symphony_select(). 0, or the negative
+ *	errno with which the call is refused: EACCES, EPERM, EBUSY, ECONNREFUSED
+ *	or ETIMEDOUT. Without a choice it is the built-in policy's: the replica
+ *	with the fewest calls, among equals in turn. Asked again when the chosen
+ *	replica goes before the call has reached it; also when that one died or
+ *	was replaced and the call moves: to refuse it then ends it with
+ *	ECONNRESET
+ * @bus: name of the bus
+ * @service: name of a service there is, or empty: for all services of the bus
+ *	that have no program of their own
+ *
+ * Attaching fails with ENOENT (no such bus or service), EPERM, EEXIST (it has
+ * one), EINVAL (a name, no @route; replacing: another bus or service),
+ * EOPNOTSUPP (not through a link).
+ *
+ * The program holds the bus's memory and its network namespace until the link
+ * ends. It has no effect on a later bus of the same name.
+ */
+struct symphony_route_ops {
+	int (*route)(struct symphony_route *route);
+	char bus[SYMPHONY_BPF_NAME];
+	char service[SYMPHONY_BPF_NAME];
+};
+
+/**
+ * bpf_symphony_select() - choose a replica
+ * @route: the call
+ * @replica: from an iteration over the replicas of @route
+ *
+ * The last choice counts. Return: 0, or -EAGAIN: it takes no calls now (it is
+ * draining, or dead), and the choice is what it was.
+ */
+SYMPHONY_KFUNC int bpf_symphony_select(struct symphony_route *route,
+				       struct symphony_replica *replica);
+
+/**
+ * bpf_symphony_replica_endpoint() - who it is
+ * @replica: a replica
+ *
+ * Return: the id of its endpoint, which is never used twice.
+ */
+SYMPHONY_KFUNC __u64 bpf_symphony_replica_endpoint(struct symphony_replica *replica);
+
+/**
+ * bpf_symphony_replica_load() - how busy it is
+ * @replica: a replica
+ *
+ * Return: how many requests its endpoint has that are not answered, queued or
+ * received, of all services that it serves.
+ */
+SYMPHONY_KFUNC __u32 bpf_symphony_replica_load(struct symphony_replica *replica);
+
+/**
+ * struct bpf_iter_symphony_replica - an iteration over the replicas of a service
+ *
+ * For bpf_for_each(symphony_replica, replica, route, first): each of them once,
+ * in the order in which they came, beginning with the one at @first, modulo how
+ * many there are, and going round.
+ */
+struct bpf_iter_symphony_replica {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+
+SYMPHONY_KFUNC int
+bpf_iter_symphony_replica_new(struct bpf_iter_symphony_replica *it,
+			      struct symphony_route *route, __u32 first);
+SYMPHONY_KFUNC struct symphony_replica *
+bpf_iter_symphony_replica_next(struct bpf_iter_symphony_replica *it);
+SYMPHONY_KFUNC void
+bpf_iter_symphony_replica_destroy(struct bpf_iter_symphony_replica *it);
+
+#ifdef __bpf__
+#pragma clang attribute pop
+#endif
+#undef SYMPHONY_KFUNC
+
+#endif

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Program: a BPF program attached to a bus or a service.
+ *
+ * User space makes a struct_ops map (the ops, and the trampolines that enter the
+ * BPF programs) and a link that attaches it. A struct symp_program is what the
+ * module has of that: it stands in bus->programs or service->programs, where
+ * calls find it under RCU, from reg() of the link until its unreg().
+ *
+ * Who holds what, and until when:
+ *  - the link holds the map, and the map holds this module: it cannot be unloaded
+ *    while there is a link or a map.
+ *  - the program holds its bus, hence the services on it, from attach to detach.
+ *    A bus can be gone for everybody by then; its memory stays. Who asks a program
+ *    about a call has the bus through the caller.
+ *  - a call uses a program, and enters its ops, in one RCU read section. When the
+ *    link ends, or is updated, the program is first taken from where calls find
+ *    it and freed by RCU; the core then puts the old map, and frees the ops and
+ *    the trampolines after a grace period of RCU and one of RCU tasks.
+ *  - the link is used as a key only: unreg() comes before its memory goes.
+ *
+ * Replacing puts a new struct symp_program where the old one was, with one store.
+ * What a call still counts against the old one cannot hurt the new one.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/symphony_bpf.h>
+#include <net/net_namespace.h>
+
+#include "bus.h"
+#include "program.h"
+#include "service.h"
+
+/*
+ * An answer that a program may not give uses up so much of its budget, and a good
+ * one gives 1 back: one in seventeen bad ones is for ever, 64 at once are not.
+ */
+#define ERROR_COST	16
+#define ERROR_BUDGET	1024
+
+DEFINE_STATIC_KEY_FALSE(symp_programs);
+
+static LIST_HEAD(programs);
+/* Guards the list, and every place where a program stands. */
+static DEFINE_MUTEX(programs_lock);
+
+static struct symp_program __rcu **place_of(const struct symp_program *program)
+{
+	return program->service ? &program->service->programs[program->hook] :
+				  &program->bus->programs[program->hook];
+}
+
+static struct symp_program *program_find(const struct bpf_link *link)
+{
+	struct symp_program *program;
+
+	lockdep_assert_held(&programs_lock);
+	list_for_each_entry(program, &programs, node)
+		if (program->link == link)
+			return program;
+	return NULL;
+}
+
+/* Copy and check a name, of SYMPHONY_BPF_NAME bytes, that user space gave. */
+int symp_program_name(char *to, const char *from)
+{
+	static_assert(sizeof_field(struct symphony_route_ops, bus) ==
+		      SYMPHONY_NAME_MAX + 1);
+
+	if (!memchr(from, '\0', SYMPHONY_BPF_NAME))
+		return -EINVAL;
+	return symp_name_check(to, from);
+}
+
+static bool may_attach(const struct symp_bus *bus)
+{
+	return uid_eq(current_euid(), bus->uid) ||
+	       ns_capable(bus->net->user_ns, CAP_SYS_ADMIN);
+}
+
+/**
+ * symp_program_attach() - a link attaches its map
+ * @hook: what the program is to be asked
+ * @ops: in the map
+ * @bus_name: in the current network namespace
+ * @service_name: empty for all services of the bus
+ * @link: the link
+ *
+ * May sleep. Return: 0, -ENOENT, -EPERM, -EEXIST, -ENOMEM.
+ */
+int symp_program_attach(enum symp_hook hook, const void *ops,
+			const char *bus_name, const char *service_name,
+			struct bpf_link *link)
+{
+	struct symp_program *program;
+	int err;
+
+	program = kzalloc(sizeof(*program), GFP_KERNEL_ACCOUNT);
+	if (!program)
+		return -ENOMEM;
+	program->hook = hook;
+	program->ops = ops;
+	program->link = link;
+	program->bus = symp_bus_find(bus_name);
+	if (!program->bus) {
+		err = -ENOENT;
+		goto err_free;
+	}
+	if (!may_attach(program->bus)) {
+		err = -EPERM;
+		goto err_put_bus;
+	}
+	if (*service_name) {
+		program->service = symp_service_find(program->bus, service_name);
+		if (!program->service) {
+			err = -ENOENT;
+			goto err_put_bus;
+		}
+	}
+	static_branch_inc(&symp_programs);
+	mutex_lock(&programs_lock);
+	if (rcu_access_pointer(*place_of(program))) {
+		err = -EEXIST;
+		goto err_unlock;
+	}
+	list_add_tail(&program->node, &programs);
+	rcu_assign_pointer(*place_of(program), program);
+	mutex_unlock(&programs_lock);
+	return 0;
+
+err_unlock:
+	mutex_unlock(&programs_lock);
+	static_branch_dec(&symp_programs);
+err_put_bus:
+	symp_bus_put(program->bus);
+err_free:
+	kfree(program);
+	return err;
+}
+
+/* @link gets another map, for the same bus and service. May sleep. */
+int symp_program_replace(const void *ops, struct bpf_link *link)
+{
+	struct symp_program *old, *new;
+
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+	guard(mutex)(&programs_lock);
+	old = program_find(link);
+	new->hook = old->hook;
+	new->ops = ops;
+	new->link = link;
+	new->bus = old->bus;
+	new->service = old->service;
+	list_replace(&old->node, &new->node);
+	rcu_assign_pointer(*place_of(new), new);
+	kfree_rcu(old, rcu);
+	return 0;
+}
+
+/* @link ends: calls find the built-in policy again. May sleep. */
+void symp_program_detach(struct bpf_link *link)
+{
+	struct symp_program *program;
+
+	scoped_guard(mutex, &programs_lock) {
+		program = program_find(link);
+		list_del(&program->node);
+		RCU_INIT_POINTER(*place_of(program), NULL);
+	}
+	static_branch_dec(&symp_programs);
+	symp_bus_put(program->bus);
+	kfree_rcu(program, rcu);
+}
+
+/* The program to ask, or NULL. Within an RCU read section. */
+struct symp_program *symp_program_of(enum symp_hook hook,
+				     const struct symp_bus *bus,
+				     const struct symp_service *service)
+{
+	struct symp_program *program;
+
+	program = rcu_dereference(service->programs[hook]) ?:
+		  rcu_dereference(bus->programs[hook]);
+	return program && !READ_ONCE(program->disabled) ? program : NULL;
+}
+
+/* @program gave an answer that it may give. */
+void symp_program_worked(struct symp_program *program)
+{
+	if (unlikely(atomic_read(&program->errors)))
+		atomic_dec_if_positive(&program->errors);
+}
+
+/* @program gave another one. Within the RCU read section in which it was found. */
+void symp_program_failed(struct symp_program *program, const char *why)
+{
+	if (atomic_add_return(ERROR_COST, &program->errors) < ERROR_BUDGET ||
+	    cmpxchg(&program->disabled, NULL, why))
+		return;
+	pr_notice("symphony: bus %s, service %s: the program is disabled: %s\n",
+		  program->bus->name,
+		  program->service ? program->service->name : "*", why);
+}
+
+/* With what a program can refuse a call: nothing that has another meaning here. */
+bool symp_program_may_refuse(int err)
+{
+	switch (err) {
+	case -EACCES:
+	case -EPERM:
+	case -EBUSY:
+	case -ECONNREFUSED:
+	case -ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}

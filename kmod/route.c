@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Route: programs that choose among the replicas of a service.
+ *
+ * symp_route() asks the program, in the RCU read section in which the caller
+ * found the replicas. What the program is shown is on the stack, and what it can
+ * do to it is one of the functions below, whose arguments the verifier vouches
+ * for: a route is the one that the program was called with, a replica comes from
+ * an iteration over that route's, and neither can be kept for later.
+ */
+#include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
+#include <linux/btf.h>
+#include <linux/btf_ids.h>
+#include <linux/module.h>
+#include <linux/symphony.h>
+#include <linux/symphony_bpf.h>
+
+#include "bus.h"
+#include "call.h"
+#include "endpoint.h"
+#include "program.h"
+#include "route.h"
+#include "service.h"
+
+/**
+ * struct route - a call that a program chooses for
+ * @shown: what it sees
+ * @replicas: among whom
+ * @choice: its choice so far, or NULL
+ * @missed: it tried to choose one that takes no calls
+ */
+struct route {
+	struct symphony_route shown;
+	struct symp_replicas *replicas;
+	struct symp_replica *choice;
+	bool missed;
+};
+
+static bool some_take_calls(const struct symp_replicas *replicas, u32 nr)
+{
+	while (nr--)
+		if (symp_replica_takes_calls(&replicas->at[nr]))
+			return true;
+	return false;
+}
+
+/**
+ * symp_route() - ask the program, if there is one
+ * @service: the service
+ * @replicas: its replicas, or NULL
+ * @call: the call, without a server
+ * @arg: what its sender wrote
+ *
+ * Within an RCU read section. Return: the replica; NULL for the built-in policy;
+ * ERR_PTR() of the errno with which the program refuses the call.
+ */
+struct symp_replica *symp_route(struct symp_service *service,
+				struct symp_replicas *replicas,
+				const struct symp_call *call,
+				const struct symphony_call *arg)
+{
+	const struct symp_endpoint *sender = call->caller;
+	const struct symphony_route_ops *ops;
+	struct symp_program *program;
+	struct route route;
+	int err;
+
+	program = symp_program_of(SYMP_ROUTE, sender->bus, service);
+	if (!program || !replicas)
+		return NULL;
+	route = (struct route){
+		.shown.call = call->id,
+		.shown.sender = sender->id,
+		.shown.method = arg->method,
+		.shown.key = arg->key,
+		.shown.deadline = call->deadline,
+		.shown.service = service->handle,
+		.shown.uid = from_kuid_munged(sender->bus->user_ns,
+					      sender->cred->euid),
+		.shown.body_len = arg->body_len,
+		.shown.content_type = arg->content_type,
+		.shown.nr_replicas = READ_ONCE(replicas->nr),
+		.replicas = replicas,
+	};
+	ops = program->ops;
+	err = ops->route(&route.shown);
+	if (unlikely(err && !symp_program_may_refuse(err))) {
+		symp_program_failed(program, "route() returns what it may not");
+		return NULL;
+	}
+	if (unlikely(!err && !route.choice && route.missed &&
+		     some_take_calls(replicas, route.shown.nr_replicas))) {
+		symp_program_failed(program, "it chooses replicas that take no calls");
+		return NULL;
+	}
+	symp_program_worked(program);
+	return err ? ERR_PTR(err) : route.choice;
+}
+
+/* --- what a program can call ------------------------------------------------ */
+
+static struct symp_replica *replica_of(struct symphony_replica *shown)
+{
+	return container_of(shown, struct symp_replica, shown);
+}
+
+struct replica_iter {
+	struct route *route;
+	u32 left;
+	u32 at;
+};
+
+static_assert(sizeof(struct replica_iter) ==
+	      sizeof(struct bpf_iter_symphony_replica));
+static_assert(__alignof__(struct replica_iter) ==
+	      __alignof__(struct bpf_iter_symphony_replica));
+
+__bpf_kfunc_start_defs();
+
+__bpf_kfunc int bpf_symphony_select(struct symphony_route *shown,
+				    struct symphony_replica *replica)
+{
+	struct route *route = container_of(shown, struct route, shown);
+
+	if (!symp_replica_takes_calls(replica_of(replica))) {
+		route->missed = true;
+		return -EAGAIN;
+	}
+	route->choice = replica_of(replica);
+	return 0;
+}
+
+__bpf_kfunc u64 bpf_symphony_replica_endpoint(struct symphony_replica *replica)
+{
+	return READ_ONCE(replica_of(replica)->ep)->id;
+}
+
+__bpf_kfunc u32 bpf_symphony_replica_load(struct symphony_replica *replica)
+{
+	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->load);
+}
+
+__bpf_kfunc int
+bpf_iter_symphony_replica_new(struct bpf_iter_symphony_replica *it,
+			      struct symphony_route *shown, u32 first)
+{
+	struct replica_iter *iter = (void *)it;
+
+	iter->route = container_of(shown, struct route, shown);
+	iter->left = shown->nr_replicas;
+	iter->at = first % shown->nr_replicas;
+	return 0;
+}
+
+__bpf_kfunc struct symphony_replica *
+bpf_iter_symphony_replica_next(struct bpf_iter_symphony_replica *it)
+{
+	struct replica_iter *iter = (void *)it;
+	struct symp_replica *replica;
+
+	if (!iter->left)
+		return NULL;
+	iter->left--;
+	replica = &iter->route->replicas->at[iter->at];
+	if (++iter->at == iter->route->shown.nr_replicas)
+		iter->at = 0;
+	return &replica->shown;
+}
+
+__bpf_kfunc void
+bpf_iter_symphony_replica_destroy(struct bpf_iter_symphony_replica *it)
+{
+}
+
+__bpf_kfunc_end_defs();
+
+BTF_KFUNCS_START(route_kfuncs)
+BTF_ID_FLAGS(func, bpf_symphony_select, KF_RCU)
+BTF_ID_FLAGS(func, bpf_symphony_replica_endpoint, KF_RCU)
+BTF_ID_FLAGS(func, bpf_symphony_replica_load, KF_RCU)
+BTF_ID_FLAGS(func, bpf_iter_symphony_replica_new,
+	     KF_ITER_NEW | KF_RCU_PROTECTED | KF_RCU)
+BTF_ID_FLAGS(func, bpf_iter_symphony_replica_next, KF_ITER_NEXT | KF_RET_NULL)
+BTF_ID_FLAGS(func, bpf_iter_symphony_replica_destroy, KF_ITER_DESTROY)
+BTF_KFUNCS_END(route_kfuncs)
+
+/* Of this module, to know its programs by. */
+static const struct btf *module_btf;
+
+static int route_kfunc_filter(const struct bpf_prog *prog, u32 kfunc_id)
+{
+	return prog->aux->attach_btf == module_btf ? 0 : -EACCES;
+}
+
+static const struct btf_kfunc_id_set route_kfunc_set = {
+	.owner = THIS_MODULE,
+	.set = &route_kfuncs,
+	.filter = route_kfunc_filter,
+};
+
+/* --- the struct_ops type ---------------------------------------------------- */
+
+static const struct bpf_func_proto *route_func_proto(enum bpf_func_id id,
+						     const struct bpf_prog *prog)
+{
+	return bpf_base_func_proto(id, prog);
+}
+
+/* The arguments can be read. */
+static bool route_is_valid_access(int off, int size, enum bpf_access_type type,
+				  const struct bpf_prog *prog,
+				  struct bpf_insn_access_aux *info)
+{
+	return bpf_tracing_btf_ctx_access(off, size, type, prog, info);
+}
+
+static const struct bpf_verifier_ops route_verifier_ops = {
+	.get_func_proto = route_func_proto,
+	.is_valid_access = route_is_valid_access,
+};
+
+static int route_ops_init(struct btf *btf)
+{
+	module_btf = btf;
+	return 0;
+}
+
+static int route_check_member(const struct btf_type *type,
+			      const struct btf_member *member,
+			      const struct bpf_prog *prog)
+{
+	return prog->sleepable ? -EINVAL : 0;
+}
+
+static int route_init_member(const struct btf_type *type,
+			     const struct btf_member *member,
+			     void *kdata, const void *udata)
+{
+	const struct symphony_route_ops *from = udata;
+	struct symphony_route_ops *to = kdata;
+
+	switch (__btf_member_bit_offset(type, member) / 8) {
+	case offsetof(struct symphony_route_ops, bus):
+		return symp_program_name(to->bus, from->bus) ?: 1;
+	case offsetof(struct symphony_route_ops, service):
+		return *from->service ?
+			symp_program_name(to->service, from->service) ?: 1 : 0;
+	default:
+		return 0;
+	}
+}
+
+static int route_validate(void *kdata)
+{
+	const struct symphony_route_ops *ops = kdata;
+
+	return ops->route ? 0 : -EINVAL;
+}
+
+static int route_reg(void *kdata, struct bpf_link *link)
+{
+	const struct symphony_route_ops *ops = kdata;
+
+	if (!link)
+		return -EOPNOTSUPP;
+	return symp_program_attach(SYMP_ROUTE, ops, ops->bus, ops->service, link);
+}
+
+static int route_update(void *kdata, void *old_kdata, struct bpf_link *link)
+{
+	const struct symphony_route_ops *ops = kdata, *old = old_kdata;
+
+	if (strcmp(ops->bus, old->bus) || strcmp(ops->service, old->service))
+		return -EINVAL;
+	return symp_program_replace(ops, link);
+}
+
+static void route_unreg(void *kdata, struct bpf_link *link)
+{
+	symp_program_detach(link);
+}
+
+/* For their types alone. */
+static int route_stub(struct symphony_route *route)
+{
+	return 0;
+}
+
+static struct symphony_route_ops route_stubs = {
+	.route = route_stub,
+};
+
+static struct bpf_struct_ops route_struct_ops = {
+	.name = "symphony_route_ops",
+	.owner = THIS_MODULE,
+	.verifier_ops = &route_verifier_ops,
+	.cfi_stubs = &route_stubs,
+	.init = route_ops_init,
+	.check_member = route_check_member,
+	.init_member = route_init_member,
+	.validate = route_validate,
+	.reg = route_reg,
+	.update = route_update,
+	.unreg = route_unreg,
+};
+
+/* What is registered goes with the module. */
+int symp_route_init(void)
+{
+	return register_btf_kfunc_id_set(BPF_PROG_TYPE_STRUCT_OPS,
+					 &route_kfunc_set) ?:
+	       register_bpf_struct_ops(&route_struct_ops, symphony_route_ops);
+}
