@@ -5,7 +5,7 @@ KSELFTEST_INC ?= /usr/local/include/kselftest
 
 device_shared := device claim
 device_faults := fault trial operations_life operations_call
-device_tests := $(filter-out $(device_shared) $(device_faults),$(basename $(notdir $(wildcard tests/device/*.c))))
+device_tests := $(filter-out $(device_shared) $(device_faults) %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
 # A stage of its own: it takes longer than the suite gives a program.
 TEST_PROGS += $(filter-out $(O)/tests/device-faults,$(device_progs))
@@ -19,8 +19,14 @@ $(O)/obj/tests/device/%.o: tests/device/%.c
 $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 		$(device_shared:%=$(O)/obj/tests/device/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
+
+# Those that load BPF programs, and which.
+$(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
+$(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
+$(addprefix $(O)/obj/tests/device/,misuse.o router.o): CPPFLAGS += -I$(O)/bpf
+$(O)/tests/device-misuse $(O)/tests/device-router: LDLIBS := -lbpf
 
 .SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults)))
