@@ -284,6 +284,7 @@ void symp_bus_put(struct symp_bus *bus)
 {
 	if (!refcount_dec_and_test(&bus->ref))
 		return;
+	symp_programs_forget(bus->programs);
 	symp_service_table_destroy(bus);
 	xa_destroy(&bus->endpoints);
 	symp_account_put(bus->account);

@@ -50,6 +50,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "admit.h"
 #include "bus.h"
 #include "call.h"
 #include "compat.h"
@@ -794,6 +795,11 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 
 	if (arg->deadline && ktime_get_ns() >= arg->deadline)
 		return -ETIMEDOUT;
+	if (static_branch_unlikely(&symp_programs)) {
+		err = symp_admit(ep, arg);
+		if (err)
+			return err;
+	}
 	call = call_alloc(ep, arg, async);
 	if (!call)
 		return -ENOMEM;

@@ -42,7 +42,9 @@ struct symp_owner;
  * @idle: a call to make the next one of, or NULL
  * @rcu: frees it
  * @owned: on the owner's list, under its lock
- * @claims: of struct symp_claim, under the bus's lock
+ * @claims: of struct symp_claim, the last one first, under the bus's lock
+ * @serves: the service it claimed first, of those it is a replica of, by handle;
+ *	0 for none; likewise, read without
  * @watchers: watches of others on this endpoint, under the bus's watch_lock
  * @watches: watches of this endpoint on others, under the bus's watch_lock
  * @unwatchable: nobody can watch it any more, under the bus's watch_lock
@@ -92,6 +94,7 @@ struct symp_endpoint {
 
 	struct list_head owned;
 	struct list_head claims;
+	u32 serves;
 	struct list_head watchers;
 	struct list_head watches;
 	bool unwatchable;

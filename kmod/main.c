@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/symphony.h>
 
+#include "admit.h"
 #include "call.h"
 #include "device.h"
 #include "limits.h"
@@ -74,7 +75,7 @@ static int __init symp_init(void)
 	err = symp_move_init();
 	if (err)
 		goto err_exit_call;
-	err = symp_route_init();
+	err = symp_route_init() ?: symp_admit_init();
 	if (err)
 		goto err_exit_move;
 	err = symp_device_init();

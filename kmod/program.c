@@ -19,9 +19,15 @@
  *    the trampolines after a grace period of RCU and one of RCU tasks.
  *  - the link is used as a key only: unreg() comes before its memory goes.
  *
+ * An admit program with FAIL_CLOSED stays in its place when its link ends, as a
+ * closed gate: without ops, link, and reference to the bus. It goes when another
+ * one is attached in its place, or with the memory of the bus.
+ *
  * Replacing puts a new struct symp_program where the old one was, with one store.
  * What a call still counts against the old one cannot hurt the new one.
  */
+#include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/mutex.h>
@@ -52,6 +58,11 @@ static struct symp_program __rcu **place_of(const struct symp_program *program)
 				  &program->bus->programs[program->hook];
 }
 
+static struct symp_program *program_at(struct symp_program __rcu **place)
+{
+	return rcu_dereference_protected(*place, lockdep_is_held(&programs_lock));
+}
+
 static struct symp_program *program_find(const struct bpf_link *link)
 {
 	struct symp_program *program;
@@ -61,6 +72,32 @@ static struct symp_program *program_find(const struct bpf_link *link)
 		if (program->link == link)
 			return program;
 	return NULL;
+}
+
+static const struct bpf_func_proto *func_proto(enum bpf_func_id id,
+					       const struct bpf_prog *prog)
+{
+	return bpf_base_func_proto(id, prog);
+}
+
+/* The arguments can be read. */
+static bool is_valid_access(int off, int size, enum bpf_access_type type,
+			    const struct bpf_prog *prog,
+			    struct bpf_insn_access_aux *info)
+{
+	return bpf_tracing_btf_ctx_access(off, size, type, prog, info);
+}
+
+const struct bpf_verifier_ops symp_program_verifier_ops = {
+	.get_func_proto = func_proto,
+	.is_valid_access = is_valid_access,
+};
+
+int symp_program_check_member(const struct btf_type *type,
+			      const struct btf_member *member,
+			      const struct bpf_prog *prog)
+{
+	return prog->sleepable ? -EINVAL : 0;
 }
 
 /* Copy and check a name, of SYMPHONY_BPF_NAME bytes, that user space gave. */
@@ -82,28 +119,25 @@ static bool may_attach(const struct symp_bus *bus)
 
 /**
  * symp_program_attach() - a link attaches its map
- * @hook: what the program is to be asked
- * @ops: in the map
- * @bus_name: in the current network namespace
- * @service_name: empty for all services of the bus
+ * @args: what, and to what
  * @link: the link
  *
  * May sleep. Return: 0, -ENOENT, -EPERM, -EEXIST, -ENOMEM.
  */
-int symp_program_attach(enum symp_hook hook, const void *ops,
-			const char *bus_name, const char *service_name,
+int symp_program_attach(const struct symp_program_args *args,
 			struct bpf_link *link)
 {
-	struct symp_program *program;
+	struct symp_program *program, *closed;
 	int err;
 
 	program = kzalloc(sizeof(*program), GFP_KERNEL_ACCOUNT);
 	if (!program)
 		return -ENOMEM;
-	program->hook = hook;
-	program->ops = ops;
+	program->hook = args->hook;
+	program->ops = args->ops;
+	program->fail_closed = args->fail_closed;
 	program->link = link;
-	program->bus = symp_bus_find(bus_name);
+	program->bus = symp_bus_find(args->bus);
 	if (!program->bus) {
 		err = -ENOENT;
 		goto err_free;
@@ -112,8 +146,8 @@ int symp_program_attach(enum symp_hook hook, const void *ops,
 		err = -EPERM;
 		goto err_put_bus;
 	}
-	if (*service_name) {
-		program->service = symp_service_find(program->bus, service_name);
+	if (*args->service) {
+		program->service = symp_service_find(program->bus, args->service);
 		if (!program->service) {
 			err = -ENOENT;
 			goto err_put_bus;
@@ -121,13 +155,18 @@ int symp_program_attach(enum symp_hook hook, const void *ops,
 	}
 	static_branch_inc(&symp_programs);
 	mutex_lock(&programs_lock);
-	if (rcu_access_pointer(*place_of(program))) {
+	closed = program_at(place_of(program));
+	if (closed && closed->link) {
 		err = -EEXIST;
 		goto err_unlock;
 	}
 	list_add_tail(&program->node, &programs);
 	rcu_assign_pointer(*place_of(program), program);
 	mutex_unlock(&programs_lock);
+	if (closed) {
+		static_branch_dec(&symp_programs);
+		kfree_rcu(closed, rcu);
+	}
 	return 0;
 
 err_unlock:
@@ -140,8 +179,15 @@ err_free:
 	return err;
 }
 
-/* @link gets another map, for the same bus and service. May sleep. */
-int symp_program_replace(const void *ops, struct bpf_link *link)
+/**
+ * symp_program_replace() - a link gets another map
+ * @args: what, to the same bus and service
+ * @link: the link
+ *
+ * May sleep. Return: 0, -EINVAL, -ENOMEM.
+ */
+int symp_program_replace(const struct symp_program_args *args,
+			 struct bpf_link *link)
 {
 	struct symp_program *old, *new;
 
@@ -150,8 +196,14 @@ int symp_program_replace(const void *ops, struct bpf_link *link)
 		return -ENOMEM;
 	guard(mutex)(&programs_lock);
 	old = program_find(link);
+	if (strcmp(args->bus, old->bus->name) ||
+	    strcmp(args->service, old->service ? old->service->name : "")) {
+		kfree(new);
+		return -EINVAL;
+	}
 	new->hook = old->hook;
-	new->ops = ops;
+	new->ops = args->ops;
+	new->fail_closed = args->fail_closed;
 	new->link = link;
 	new->bus = old->bus;
 	new->service = old->service;
@@ -161,31 +213,45 @@ int symp_program_replace(const void *ops, struct bpf_link *link)
 	return 0;
 }
 
-/* @link ends: calls find the built-in policy again. May sleep. */
+/* @link ends: calls find the built-in policy, or the gate closed. May sleep. */
 void symp_program_detach(struct bpf_link *link)
 {
 	struct symp_program *program;
+	struct symp_bus *bus;
+	bool closes;
 
 	scoped_guard(mutex, &programs_lock) {
 		program = program_find(link);
 		list_del(&program->node);
-		RCU_INIT_POINTER(*place_of(program), NULL);
+		bus = program->bus;
+		closes = program->fail_closed;
+		if (closes) {
+			program->link = NULL;
+			WRITE_ONCE(program->ops, NULL);
+		} else {
+			RCU_INIT_POINTER(*place_of(program), NULL);
+			kfree_rcu(program, rcu);
+		}
 	}
-	static_branch_dec(&symp_programs);
-	symp_bus_put(program->bus);
-	kfree_rcu(program, rcu);
+	/* The gate of a bus that nobody is on goes right here. */
+	symp_bus_put(bus);
+	if (!closes)
+		static_branch_dec(&symp_programs);
 }
 
-/* The program to ask, or NULL. Within an RCU read section. */
-struct symp_program *symp_program_of(enum symp_hook hook,
-				     const struct symp_bus *bus,
-				     const struct symp_service *service)
+/* Their bus is in nobody's reach: only closed gates can be left. May sleep. */
+void symp_programs_forget(struct symp_program __rcu **programs)
 {
-	struct symp_program *program;
+	struct symp_program *closed;
+	enum symp_hook hook;
 
-	program = rcu_dereference(service->programs[hook]) ?:
-		  rcu_dereference(bus->programs[hook]);
-	return program && !READ_ONCE(program->disabled) ? program : NULL;
+	for (hook = 0; hook < SYMP_NR_HOOKS; hook++) {
+		closed = rcu_dereference_protected(programs[hook], true);
+		if (!closed)
+			continue;
+		static_branch_dec(&symp_programs);
+		kfree(closed);
+	}
 }
 
 /* @program gave an answer that it may give. */
@@ -201,9 +267,10 @@ void symp_program_failed(struct symp_program *program, const char *why)
 	if (atomic_add_return(ERROR_COST, &program->errors) < ERROR_BUDGET ||
 	    cmpxchg(&program->disabled, NULL, why))
 		return;
-	pr_notice("symphony: bus %s, service %s: the program is disabled: %s\n",
+	pr_notice("symphony: bus %s, service %s: the program is disabled%s: %s\n",
 		  program->bus->name,
-		  program->service ? program->service->name : "*", why);
+		  program->service ? program->service->name : "*",
+		  program->fail_closed ? ", calls are refused" : "", why);
 }
 
 /* With what a program can refuse a call: nothing that has another meaning here. */

@@ -8,23 +8,46 @@
 #include <linux/rcupdate.h>
 
 struct bpf_link;
+struct bpf_prog;
+struct bpf_verifier_ops;
+struct btf_member;
+struct btf_type;
 struct symp_bus;
 struct symp_service;
 
 /* What programs are asked. */
 enum symp_hook {
+	SYMP_ADMIT,
 	SYMP_ROUTE,
 	SYMP_NR_HOOKS,
 };
 
 /**
+ * struct symp_program_args - what a link attaches
+ * @hook: what the program is to be asked
+ * @ops: in the map
+ * @bus: in the current network namespace
+ * @service: empty for all services of the bus
+ * @fail_closed: as in struct symp_program
+ */
+struct symp_program_args {
+	enum symp_hook hook;
+	const void *ops;
+	const char *bus;
+	const char *service;
+	bool fail_closed;
+};
+
+/**
  * struct symp_program - an attached struct_ops instance
- * @node: on the list of all
+ * @node: on the list of those with a link
  * @hook: what it is asked
- * @ops: struct symphony_route_ops of the map that the link holds
+ * @ops: struct symphony_admit_ops or _route_ops, of the map that the link holds;
+ *	NULL when the link ended and @fail_closed stands in its place
  * @link: whose end ends it
- * @bus: referenced
+ * @bus: referenced while there is a link
  * @service: of the bus; NULL for all
+ * @fail_closed: without it, calls are refused
  * @errors: of its budget, how much it used
  * @disabled: why it is not asked any more, or NULL
  * @rcu: frees it
@@ -36,6 +59,7 @@ struct symp_program {
 	struct bpf_link *link;
 	struct symp_bus *bus;
 	struct symp_service *service;
+	bool fail_closed;
 	atomic_t errors;
 	const char *disabled;
 	struct rcu_head rcu;
@@ -44,15 +68,18 @@ struct symp_program {
 /* Whether there are any. */
 DECLARE_STATIC_KEY_FALSE(symp_programs);
 
+extern const struct bpf_verifier_ops symp_program_verifier_ops;
+int symp_program_check_member(const struct btf_type *type,
+			      const struct btf_member *member,
+			      const struct bpf_prog *prog);
 int symp_program_name(char *to, const char *from);
-int symp_program_attach(enum symp_hook hook, const void *ops,
-			const char *bus_name, const char *service_name,
+
+int symp_program_attach(const struct symp_program_args *args,
 			struct bpf_link *link);
-int symp_program_replace(const void *ops, struct bpf_link *link);
+int symp_program_replace(const struct symp_program_args *args,
+			 struct bpf_link *link);
 void symp_program_detach(struct bpf_link *link);
-struct symp_program *symp_program_of(enum symp_hook hook,
-				     const struct symp_bus *bus,
-				     const struct symp_service *service);
+void symp_programs_forget(struct symp_program __rcu **programs);
 void symp_program_worked(struct symp_program *program);
 void symp_program_failed(struct symp_program *program, const char *why);
 bool symp_program_may_refuse(int err);

@@ -37,6 +37,17 @@ struct route {
 	bool missed;
 };
 
+/* The program to ask, or NULL. */
+static struct symp_program *program_of(const struct symp_bus *bus,
+				       const struct symp_service *service)
+{
+	struct symp_program *program;
+
+	program = rcu_dereference(service->programs[SYMP_ROUTE]) ?:
+		  rcu_dereference(bus->programs[SYMP_ROUTE]);
+	return program && !READ_ONCE(program->disabled) ? program : NULL;
+}
+
 static bool some_take_calls(const struct symp_replicas *replicas, u32 nr)
 {
 	while (nr--)
@@ -66,7 +77,7 @@ struct symp_replica *symp_route(struct symp_service *service,
 	struct route route;
 	int err;
 
-	program = symp_program_of(SYMP_ROUTE, sender->bus, service);
+	program = program_of(sender->bus, service);
 	if (!program || !replicas)
 		return NULL;
 	route = (struct route){
@@ -201,36 +212,10 @@ static const struct btf_kfunc_id_set route_kfunc_set = {
 
 /* --- the struct_ops type ---------------------------------------------------- */
 
-static const struct bpf_func_proto *route_func_proto(enum bpf_func_id id,
-						     const struct bpf_prog *prog)
-{
-	return bpf_base_func_proto(id, prog);
-}
-
-/* The arguments can be read. */
-static bool route_is_valid_access(int off, int size, enum bpf_access_type type,
-				  const struct bpf_prog *prog,
-				  struct bpf_insn_access_aux *info)
-{
-	return bpf_tracing_btf_ctx_access(off, size, type, prog, info);
-}
-
-static const struct bpf_verifier_ops route_verifier_ops = {
-	.get_func_proto = route_func_proto,
-	.is_valid_access = route_is_valid_access,
-};
-
 static int route_ops_init(struct btf *btf)
 {
 	module_btf = btf;
 	return 0;
-}
-
-static int route_check_member(const struct btf_type *type,
-			      const struct btf_member *member,
-			      const struct bpf_prog *prog)
-{
-	return prog->sleepable ? -EINVAL : 0;
 }
 
 static int route_init_member(const struct btf_type *type,
@@ -258,22 +243,28 @@ static int route_validate(void *kdata)
 	return ops->route ? 0 : -EINVAL;
 }
 
+static struct symp_program_args route_args(const struct symphony_route_ops *ops)
+{
+	return (struct symp_program_args){
+		.hook = SYMP_ROUTE,
+		.ops = ops,
+		.bus = ops->bus,
+		.service = ops->service,
+	};
+}
+
 static int route_reg(void *kdata, struct bpf_link *link)
 {
-	const struct symphony_route_ops *ops = kdata;
+	const struct symp_program_args args = route_args(kdata);
 
-	if (!link)
-		return -EOPNOTSUPP;
-	return symp_program_attach(SYMP_ROUTE, ops, ops->bus, ops->service, link);
+	return link ? symp_program_attach(&args, link) : -EOPNOTSUPP;
 }
 
 static int route_update(void *kdata, void *old_kdata, struct bpf_link *link)
 {
-	const struct symphony_route_ops *ops = kdata, *old = old_kdata;
+	const struct symp_program_args args = route_args(kdata);
 
-	if (strcmp(ops->bus, old->bus) || strcmp(ops->service, old->service))
-		return -EINVAL;
-	return symp_program_replace(ops, link);
+	return symp_program_replace(&args, link);
 }
 
 static void route_unreg(void *kdata, struct bpf_link *link)
@@ -294,10 +285,10 @@ static struct symphony_route_ops route_stubs = {
 static struct bpf_struct_ops route_struct_ops = {
 	.name = "symphony_route_ops",
 	.owner = THIS_MODULE,
-	.verifier_ops = &route_verifier_ops,
+	.verifier_ops = &symp_program_verifier_ops,
 	.cfi_stubs = &route_stubs,
 	.init = route_ops_init,
-	.check_member = route_check_member,
+	.check_member = symp_program_check_member,
 	.init_member = route_init_member,
 	.validate = route_validate,
 	.reg = route_reg,

@@ -53,6 +53,7 @@ void symp_service_table_destroy(struct symp_bus *bus)
 
 	rhashtable_destroy(&bus->names);
 	xa_for_each(&bus->services, handle, service) {
+		symp_programs_forget(service->programs);
 		symp_account_put(service->account);
 		kfree(service);
 	}
@@ -223,11 +224,38 @@ static struct symp_claim *claim_of(struct symp_endpoint *ep,
 	return NULL;
 }
 
+static void claim_add(struct symp_endpoint *ep, struct symp_claim *claim,
+		      struct symp_service *service, bool serves)
+{
+	claim->service = service;
+	list_add(&claim->node, &ep->claims);
+	if (serves && !ep->serves)
+		WRITE_ONCE(ep->serves, service->handle);
+}
+
 static struct symp_endpoint *activator_of(struct symp_bus *bus,
 					  struct symp_service *service)
 {
 	return rcu_dereference_protected(service->activator,
 					 lockdep_is_held(&bus->lock));
+}
+
+static void claim_remove(struct symp_endpoint *ep, struct symp_claim *claim)
+{
+	bool first = ep->serves == claim->service->handle;
+	u32 serves = 0;
+
+	list_del(&claim->node);
+	kfree(claim);
+	if (!first)
+		return;
+	list_for_each_entry_reverse(claim, &ep->claims, node) {
+		if (activator_of(ep->bus, claim->service) != ep) {
+			serves = claim->service->handle;
+			break;
+		}
+	}
+	WRITE_ONCE(ep->serves, serves);
 }
 
 /* A replica that a new one takes the place of, and what to tell it. */
@@ -279,7 +307,6 @@ static int become_replica(struct symp_endpoint *ep, struct symp_service *service
 {
 	bool takeover = args->flags & SYMPHONY_CLAIM_TAKEOVER;
 	struct symp_replicas *old, *new;
-	struct symp_claim *claim;
 	LIST_HEAD(ousted);
 	struct ousted *o;
 	u32 i, nr = 0;
@@ -314,9 +341,7 @@ static int become_replica(struct symp_endpoint *ep, struct symp_service *service
 	replicas_set(ep->bus, service, new);
 
 	list_for_each_entry(o, &ousted, node) {
-		claim = claim_of(o->ep, service);
-		list_del(&claim->node);
-		kfree(claim);
+		claim_remove(o->ep, claim_of(o->ep, service));
 		symp_move_queued(o->ep, service, no_free_ptr(o->notice));
 	}
 	move_parked(ep->bus, service);
@@ -375,8 +400,8 @@ int symp_service_claim(struct symp_endpoint *ep,
 	if (err)
 		return err;
 	*handle = service->handle;
-	claim->service = service;
-	list_add(&no_free_ptr(claim)->node, &ep->claims);
+	claim_add(ep, no_free_ptr(claim), service,
+		  !(args->flags & SYMPHONY_CLAIM_ACTIVATOR));
 	return 0;
 }
 
@@ -391,8 +416,7 @@ static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
 		replicas_remove(ep->bus, service, ep);
 		symp_endpoint_next_epoch(ep);
 	}
-	list_del(&claim->node);
-	kfree(claim);
+	claim_remove(ep, claim);
 }
 
 static struct symp_claim *claim_by_handle(struct symp_endpoint *ep, u64 handle)
@@ -458,6 +482,12 @@ int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume)
 	else
 		symp_endpoint_next_epoch(ep);
 	return 0;
+}
+
+/* @handle is from user space. Within an RCU read section. */
+struct symp_service *symp_service_by_handle(struct symp_bus *bus, u64 handle)
+{
+	return handle <= U32_MAX ? xa_load(&bus->services, handle) : NULL;
 }
 
 /* @name is zero behind its end. Return: as long-lived as the bus, or NULL. */
@@ -538,8 +568,7 @@ int symp_service_pick(const struct symp_call *call,
 	struct symp_replicas *r;
 
 	guard(rcu)();
-	service = call->handle <= U32_MAX ?
-		xa_load(&bus->services, call->handle) : NULL;
+	service = symp_service_by_handle(bus, call->handle);
 	if (!service)
 		return -ENOENT;
 	do {

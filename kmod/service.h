@@ -126,6 +126,7 @@ int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
 void symp_service_unclaim_all(struct symp_endpoint *ep);
 int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
+struct symp_service *symp_service_by_handle(struct symp_bus *bus, u64 handle);
 struct symp_service *symp_service_find(struct symp_bus *bus, const char *name);
 bool symp_replica_takes_calls(const struct symp_replica *replica);
 int symp_service_pick(const struct symp_call *call,

@@ -102,6 +102,65 @@ struct symphony_route_ops {
 };
 
 /**
+ * struct symphony_admit - a call that somebody wants to make
+ * @sender: id of the endpoint that makes it
+ * @method: of the call
+ * @key: of the call
+ * @deadline: CLOCK_MONOTONIC in ns, 0 for none; that of a call which it is made
+ *	for can be earlier
+ * @service: handle of the service that it is for
+ * @sender_service: handle of the service that the sender serves; of several, the
+ *	one that it claimed first; 0 for none
+ * @uid: of the sender, as the creator of the bus sees it
+ * @gid: likewise
+ * @body_len: bytes
+ * @content_type: enum symphony_content
+ *
+ * Valid while the program runs. Read-only.
+ */
+struct symphony_admit {
+	__u64 sender;
+	__u64 method;
+	__u64 key;
+	__u64 deadline;
+	__u32 service;
+	__u32 sender_service;
+	__u32 uid;
+	__u32 gid;
+	__u32 body_len;
+	__u32 content_type;
+	void *__opaque;
+};
+
+/*
+ * symphony_admit_ops.flags: without the program, calls are refused with EACCES:
+ * when its link has ended, until another program is attached in its place; and
+ * when it gave an answer that it may not give, or is disabled for that. Without
+ * this flag they are admitted then.
+ */
+#define SYMPHONY_ADMIT_FAIL_CLOSED	(1U << 0)
+
+/**
+ * struct symphony_admit_ops - says who may call whom
+ * @admit: may this call be made? 0, or the negative errno that CALL or SEND fails
+ *	with: EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT. Asked once; not
+ *	again when the call moves to another replica
+ * @flags: SYMPHONY_ADMIT_*
+ * @bus: name of the bus
+ * @service: name of a service there is, or empty: for all services of the bus. A
+ *	call needs the consent of the bus's program, which is asked first, and of
+ *	the service's
+ *
+ * Attaching fails as for struct symphony_route_ops.
+ */
+struct symphony_admit_ops {
+	int (*admit)(struct symphony_admit *admit);
+	__u32 flags;
+	char bus[SYMPHONY_BPF_NAME];
+	char service[SYMPHONY_BPF_NAME];
+};
+
+/**
  * bpf_symphony_select() - choose a replica
  * @route: the call
  * @replica: from an iteration over the replicas of @route
