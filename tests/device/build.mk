@@ -24,9 +24,10 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
 # Those that load BPF programs, and which.
+$(O)/obj/tests/device/admit.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
 $(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
 $(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
-$(addprefix $(O)/obj/tests/device/,misuse.o router.o): CPPFLAGS += -I$(O)/bpf
-$(O)/tests/device-misuse $(O)/tests/device-router: LDLIBS := -lbpf
+$(addprefix $(O)/obj/tests/device/,admit.o misuse.o router.o): CPPFLAGS += -I$(O)/bpf
+$(addprefix $(O)/tests/device-,admit misuse router): LDLIBS := -lbpf
 
 .SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults)))
