@@ -19,17 +19,28 @@
 #include "service.h"
 
 /* Return: 0, or the errno with which @program refuses the call. */
-static int ask(struct symp_program *program, struct symphony_admit *shown)
+static int ask(struct symp_program *program, const struct symp_service *service,
+	       const struct symp_endpoint *sender, const struct symphony_call *arg)
 {
+	struct symphony_admit shown = {
+		.sender = sender->id,
+		.method = arg->method,
+		.key = arg->key,
+		.deadline = arg->deadline,
+		.service = service->handle,
+		.sender_service = READ_ONCE(sender->serves),
+		.uid = sender->uid,
+		.gid = sender->gid,
+		.body_len = arg->body_len,
+		.content_type = arg->content_type,
+	};
 	const struct symphony_admit_ops *ops;
 	int err;
 
-	if (!program)
-		return 0;
 	/* Pairs with symp_program_detach(): they stay for a grace period. */
 	ops = READ_ONCE(program->ops);
 	if (ops && !READ_ONCE(program->disabled)) {
-		err = ops->admit(shown);
+		err = ops->admit(&shown);
 		if (!err || symp_program_may_refuse(err)) {
 			symp_program_worked(program);
 			return err;
@@ -49,32 +60,21 @@ static int ask(struct symp_program *program, struct symphony_admit *shown)
 int symp_admit(const struct symp_endpoint *sender,
 	       const struct symphony_call *arg)
 {
-	struct symp_program *of_bus, *of_service;
-	struct symp_bus *bus = sender->bus;
 	struct symp_service *service;
-	struct symphony_admit shown;
+	struct symp_program *program;
+	int err = 0;
 
 	guard(rcu)();
-	service = symp_service_by_handle(bus, arg->handle);
+	service = symp_service_by_handle(sender->bus, arg->handle);
 	if (!service)
 		return 0;
-	of_bus = rcu_dereference(bus->programs[SYMP_ADMIT]);
-	of_service = rcu_dereference(service->programs[SYMP_ADMIT]);
-	if (!of_bus && !of_service)
-		return 0;
-	shown = (struct symphony_admit){
-		.sender = sender->id,
-		.method = arg->method,
-		.key = arg->key,
-		.deadline = arg->deadline,
-		.service = service->handle,
-		.sender_service = READ_ONCE(sender->serves),
-		.uid = from_kuid_munged(bus->user_ns, sender->cred->euid),
-		.gid = from_kgid_munged(bus->user_ns, sender->cred->egid),
-		.body_len = arg->body_len,
-		.content_type = arg->content_type,
-	};
-	return ask(of_bus, &shown) ?: ask(of_service, &shown);
+	program = rcu_dereference(sender->bus->programs[SYMP_ADMIT]);
+	if (program)
+		err = ask(program, service, sender, arg);
+	program = rcu_dereference(service->programs[SYMP_ADMIT]);
+	if (!err && program)
+		err = ask(program, service, sender, arg);
+	return err;
 }
 
 /* --- the struct_ops type ---------------------------------------------------- */

@@ -795,7 +795,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 
 	if (arg->deadline && ktime_get_ns() >= arg->deadline)
 		return -ETIMEDOUT;
-	if (static_branch_unlikely(&symp_programs)) {
+	if (static_branch_unlikely(&symp_programs[SYMP_ADMIT])) {
 		err = symp_admit(ep, arg);
 		if (err)
 			return err;

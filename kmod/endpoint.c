@@ -111,6 +111,8 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	}
 	ep->may_claim = symp_bus_permission(ep->bus, 6);
 	ep->user = symp_bus_user(ep->bus, current_cred());
+	ep->uid = from_kuid_munged(ep->bus->user_ns, current_euid());
+	ep->gid = from_kgid_munged(ep->bus->user_ns, current_egid());
 	ep->pid = get_pid(task_tgid(current));
 	ep->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	ep->cred = get_current_cred();

@@ -34,6 +34,8 @@ struct symp_owner;
  * @user: whom the owner counts as among those who send to one endpoint: its
  *	uid, or, from inside a user namespace that the bus is not in, the owner
  *	of the outermost such
+ * @uid: of the owner, as the bus's creator sees it: for programs
+ * @gid: likewise
  * @account: where its use is written; referenced
  * @may_claim: the bus's mode allowed w at JOIN
  * @killed: whoever sets it does the killing
@@ -84,6 +86,8 @@ struct symp_endpoint {
 	struct pid_namespace *pid_ns;
 	const struct cred *cred;
 	kuid_t user;
+	u32 uid;
+	u32 gid;
 	struct symp_account *account;
 	bool may_claim;
 	atomic_t killed;

@@ -46,7 +46,7 @@
 #define ERROR_COST	16
 #define ERROR_BUDGET	1024
 
-DEFINE_STATIC_KEY_FALSE(symp_programs);
+DEFINE_STATIC_KEY_ARRAY_FALSE(symp_programs, SYMP_NR_HOOKS);
 
 static LIST_HEAD(programs);
 /* Guards the list, and every place where a program stands. */
@@ -153,7 +153,7 @@ int symp_program_attach(const struct symp_program_args *args,
 			goto err_put_bus;
 		}
 	}
-	static_branch_inc(&symp_programs);
+	static_branch_inc(&symp_programs[args->hook]);
 	mutex_lock(&programs_lock);
 	closed = program_at(place_of(program));
 	if (closed && closed->link) {
@@ -164,14 +164,14 @@ int symp_program_attach(const struct symp_program_args *args,
 	rcu_assign_pointer(*place_of(program), program);
 	mutex_unlock(&programs_lock);
 	if (closed) {
-		static_branch_dec(&symp_programs);
+		static_branch_dec(&symp_programs[args->hook]);
 		kfree_rcu(closed, rcu);
 	}
 	return 0;
 
 err_unlock:
 	mutex_unlock(&programs_lock);
-	static_branch_dec(&symp_programs);
+	static_branch_dec(&symp_programs[args->hook]);
 err_put_bus:
 	symp_bus_put(program->bus);
 err_free:
@@ -218,12 +218,14 @@ void symp_program_detach(struct bpf_link *link)
 {
 	struct symp_program *program;
 	struct symp_bus *bus;
+	enum symp_hook hook;
 	bool closes;
 
 	scoped_guard(mutex, &programs_lock) {
 		program = program_find(link);
 		list_del(&program->node);
 		bus = program->bus;
+		hook = program->hook;
 		closes = program->fail_closed;
 		if (closes) {
 			program->link = NULL;
@@ -236,7 +238,7 @@ void symp_program_detach(struct bpf_link *link)
 	/* The gate of a bus that nobody is on goes right here. */
 	symp_bus_put(bus);
 	if (!closes)
-		static_branch_dec(&symp_programs);
+		static_branch_dec(&symp_programs[hook]);
 }
 
 /* Their bus is in nobody's reach: only closed gates can be left. May sleep. */
@@ -249,7 +251,7 @@ void symp_programs_forget(struct symp_program __rcu **programs)
 		closed = rcu_dereference_protected(programs[hook], true);
 		if (!closed)
 			continue;
-		static_branch_dec(&symp_programs);
+		static_branch_dec(&symp_programs[hook]);
 		kfree(closed);
 	}
 }

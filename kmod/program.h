@@ -65,8 +65,8 @@ struct symp_program {
 	struct rcu_head rcu;
 };
 
-/* Whether there are any. */
-DECLARE_STATIC_KEY_FALSE(symp_programs);
+/* Whether there are any, by hook. */
+extern struct static_key_false symp_programs[SYMP_NR_HOOKS];
 
 extern const struct bpf_verifier_ops symp_program_verifier_ops;
 int symp_program_check_member(const struct btf_type *type,

@@ -56,46 +56,28 @@ static bool some_take_calls(const struct symp_replicas *replicas, u32 nr)
 	return false;
 }
 
-/**
- * symp_route() - ask the program, if there is one
- * @service: the service
- * @replicas: its replicas, or NULL
- * @call: the call, without a server
- * @arg: what its sender wrote
- *
- * Within an RCU read section. Return: the replica; NULL for the built-in policy;
- * ERR_PTR() of the errno with which the program refuses the call.
- */
-struct symp_replica *symp_route(struct symp_service *service,
+static struct symp_replica *ask(struct symp_program *program,
+				const struct symp_service *service,
 				struct symp_replicas *replicas,
 				const struct symp_call *call,
 				const struct symphony_call *arg)
 {
-	const struct symp_endpoint *sender = call->caller;
-	const struct symphony_route_ops *ops;
-	struct symp_program *program;
-	struct route route;
-	int err;
-
-	program = program_of(sender->bus, service);
-	if (!program || !replicas)
-		return NULL;
-	route = (struct route){
+	const struct symphony_route_ops *ops = program->ops;
+	struct route route = {
 		.shown.call = call->id,
-		.shown.sender = sender->id,
+		.shown.sender = call->caller->id,
 		.shown.method = arg->method,
 		.shown.key = arg->key,
 		.shown.deadline = call->deadline,
 		.shown.service = service->handle,
-		.shown.uid = from_kuid_munged(sender->bus->user_ns,
-					      sender->cred->euid),
+		.shown.uid = call->caller->uid,
 		.shown.body_len = arg->body_len,
 		.shown.content_type = arg->content_type,
 		.shown.nr_replicas = READ_ONCE(replicas->nr),
 		.replicas = replicas,
 	};
-	ops = program->ops;
-	err = ops->route(&route.shown);
+	int err = ops->route(&route.shown);
+
 	if (unlikely(err && !symp_program_may_refuse(err))) {
 		symp_program_failed(program, "route() returns what it may not");
 		return NULL;
@@ -107,6 +89,27 @@ struct symp_replica *symp_route(struct symp_service *service,
 	}
 	symp_program_worked(program);
 	return err ? ERR_PTR(err) : route.choice;
+}
+
+/**
+ * symp_route() - ask the program, if there is one
+ * @service: the service
+ * @replicas: its replicas, or NULL
+ * @call: the call, without a server
+ * @arg: what its sender wrote
+ *
+ * Within an RCU read section. Return: the replica; NULL for the built-in policy;
+ * ERR_PTR() of the errno with which the program refuses the call.
+ */
+struct symp_replica *symp_route(const struct symp_service *service,
+				struct symp_replicas *replicas,
+				const struct symp_call *call,
+				const struct symphony_call *arg)
+{
+	struct symp_program *program = program_of(call->caller->bus, service);
+
+	return program && replicas ?
+		ask(program, service, replicas, call, arg) : NULL;
 }
 
 /* --- what a program can call ------------------------------------------------ */

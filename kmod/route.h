@@ -10,7 +10,7 @@ struct symp_service;
 struct symphony_call;
 
 int symp_route_init(void);
-struct symp_replica *symp_route(struct symp_service *service,
+struct symp_replica *symp_route(const struct symp_service *service,
 				struct symp_replicas *replicas,
 				const struct symp_call *call,
 				const struct symphony_call *arg);

@@ -544,7 +544,7 @@ static struct symp_replica *choose(struct symp_service *service,
 {
 	struct symp_replica *replica = NULL;
 
-	if (static_branch_unlikely(&symp_programs))
+	if (static_branch_unlikely(&symp_programs[SYMP_ROUTE]))
 		replica = symp_route(service, r, call, arg);
 	return replica ?: least_loaded(service, r);
 }
