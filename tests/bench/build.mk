@@ -13,7 +13,11 @@ $(O)/obj/tests/bench/%.o: tests/bench/%.c
 
 $(addprefix $(O)/bench/,$(bench-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/obj/tests/bench/bench.o
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/obj/tests/bench/symphony.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
+$(O)/obj/tests/bench/symphony.o: override CFLAGS += -I$(O)/bpf
+$(O)/bench/symphony: LDLIBS := -lbpf
 
 $(addprefix $(O)/bench/,$(bench-lib-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/obj/tests/bench/bench.o $(O)/libsymphony.so
 	@mkdir -p $(@D)

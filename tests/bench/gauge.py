@@ -19,6 +19,7 @@ BEGIN, END = "<!-- figures: made by make bench-insn UPDATE=1 -->", "<!-- end of 
 
 PROGRAMS = ["calibrate", "futex", "pipe", "seqpacket", "symphony", "symphony deadline",
             "symphony services", "symphony spread", "symphony outstanding",
+            "symphony router", "symphony admit",
             "libsymphony", "pit", "roundtrip.py asyncio", "roundtrip.py pit",
             "roundtrip.py remote"]
 
@@ -29,6 +30,8 @@ ROUND_TRIPS = {
     "seqpacket": "unix socket, seqpacket",
     "symphony": "**Symphony, ioctl**",
     "symphony-deadline": "**Symphony, ioctl, with a deadline**",
+    "symphony-router": "**Symphony, ioctl, routed by a BPF program**",
+    "symphony-admit": "**Symphony, ioctl, admitted by a BPF program**",
     "libsymphony": "**Symphony, libsymphony**",
 }
 CALLS = {
@@ -50,6 +53,8 @@ FLAT = {
 PEER_OF = {
     "symphony": "seqpacket",
     "symphony-deadline": "seqpacket",
+    "symphony-router": "seqpacket",
+    "symphony-admit": "seqpacket",
     "libsymphony": "seqpacket",
     "pit-null": None,
     "pit-value": None,
@@ -67,6 +72,8 @@ TARGETS = [
     (("symphony-deadline 64",), 12000),
     (("symphony 4096",), 14000),
     (("symphony 65536",), 46000),
+    (("symphony-router 64", "symphony 64"), 500),
+    (("symphony-admit 64", "symphony 64"), 500),
     (("libsymphony 64", "symphony 64"), 1000),
     (("pit-null -", "pit-null-direct -"), 300),
     (("pit-value -", "pit-value-direct -"), 300),

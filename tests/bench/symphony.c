@@ -4,7 +4,8 @@
  * given back with the next operation, so that a round trip is two syscalls.
  * With the argument "deadline" each call has one. "services", "spread" and
  * "outstanding" ask whether a call costs more where there is more: services on
- * the bus, of which one or all are called, and calls without an outcome.
+ * the bus, of which one or all are called, and calls without an outcome. With
+ * "router" and "admit" each call is put before a BPF program.
  */
 #include "bench.h"
 
@@ -15,6 +16,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <bpf/libbpf.h>
+#include <linux/symphony_bpf.h>
+
+#include "gate.skel.h"
+#include "round_robin.skel.h"
 
 #define POOL_SIZE	(1U << 20)
 #define DEADLINE_NS	10000000000ULL
@@ -33,6 +39,8 @@ static int with_deadline;
 static unsigned int nr_services = 1;
 static unsigned int nr_called = 1;
 static unsigned int nr_outstanding = 1;
+static int with_router;
+static int with_admit;
 
 static const struct symphony_msg *message(uint32_t offset)
 {
@@ -119,9 +127,51 @@ static void serve(size_t size)
 	}
 }
 
+/* Attach the program of a map to the bus, for as long as this process lives. */
+static void attach(struct bpf_map *map)
+{
+	if (!bpf_map__attach_struct_ops(map))
+		err(1, "%s", bpf_map__name(map));
+}
+
+static void attach_round_robin(void)
+{
+	struct round_robin *rr = round_robin__open();
+	struct symphony_route_ops *ops;
+
+	if (!rr)
+		err(1, "round_robin");
+	ops = bpf_map__initial_value(rr->maps.round_robin, &(size_t){ 0 });
+	strcpy(ops->bus, bus_name);
+	if (round_robin__load(rr))
+		err(1, "round_robin");
+	attach(rr->maps.round_robin);
+}
+
+static void attach_gate(void)
+{
+	struct gate *gate = gate__open();
+	struct symphony_admit_ops *ops;
+
+	if (!gate)
+		err(1, "gate");
+	ops = bpf_map__initial_value(gate->maps.gate, &(size_t){ 0 });
+	strcpy(ops->bus, bus_name);
+	bpf_map__set_autocreate(gate->maps.closing, false);
+	bpf_map__set_autocreate(gate->maps.strange, false);
+	bpf_map__set_autocreate(gate->maps.absent, false);
+	if (gate__load(gate))
+		err(1, "gate");
+	attach(gate->maps.gate);
+}
+
 static void connect_caller(size_t size)
 {
 	join(0);
+	if (with_router)
+		attach_round_robin();
+	if (with_admit)
+		attach_gate();
 	services(SYMPHONY_IOC_RESOLVE, "RESOLVE");
 	for (unsigned int i = 1; i < nr_outstanding; i++) {
 		struct symphony_call send = {
@@ -217,6 +267,14 @@ int main(int argc, char **argv)
 		queue_max = set_queue_max(2 * FLAT_MAX);
 		flat(&symphony, &nr_outstanding, &nr_outstanding);
 		set_queue_max(queue_max);
+	} else if (!strcmp(mode, "router")) {
+		with_router = 1;
+		symphony.name = "symphony-router";
+		bench_round_trips_at(&symphony, FLAT_SIZE, "64");
+	} else if (!strcmp(mode, "admit")) {
+		with_admit = 1;
+		symphony.name = "symphony-admit";
+		bench_round_trips_at(&symphony, FLAT_SIZE, "64");
 	} else {
 		if (!strcmp(mode, "deadline")) {
 			with_deadline = 1;
