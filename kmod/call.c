@@ -59,6 +59,7 @@
 #include "limits.h"
 #include "move.h"
 #include "notice.h"
+#include "route.h"
 #include "service.h"
 
 static struct kmem_cache *calls_cache;
@@ -250,6 +251,8 @@ void symp_call_detach(struct symp_call *call)
 	lockdep_assert_held(&server->lock);
 	call->attached = false;
 	WRITE_ONCE(server->load, server->load - 1);
+	if (!call->queued)
+		WRITE_ONCE(server->taken, server->taken - 1);
 	while (unlikely(!list_empty(&call->children)))
 		list_del_init(call->children.next);
 }
@@ -327,6 +330,8 @@ static void end_doomed(struct list_head *doomed, int status)
 		if (settle_without_answer(call, status, 0)) {
 			withdraw(call, doomed);
 			symp_call_disarm(call);
+			if (static_branch_unlikely(&symp_routes))
+				symp_route_done(call, status);
 		}
 		symp_call_put(call);
 	}
@@ -348,6 +353,8 @@ bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 		return false;
 	withdraw(call, &doomed);
 	symp_call_disarm(call);
+	if (static_branch_unlikely(&symp_routes))
+		symp_route_done(call, status);
 	end_doomed(&doomed, status == -ETIMEDOUT ? status : -ECANCELED);
 	return true;
 }
@@ -385,6 +392,8 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->attached = false;
 	call->queued = false;
 	call->replying = false;
+	call->attached_at = 0;
+	call->taken_at = 0;
 	return call;
 }
 
@@ -483,18 +492,22 @@ static bool call_abandon(struct symp_call *call)
  * symp_call_route() - choose who will answer
  * @call: a call that is attached nowhere
  * @arg: what its sender wrote
+ * @head: as in struct symp_route_args
+ * @head_len: likewise
  *
  * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (done), or
  * what a program refuses it with.
  */
-int symp_call_route(struct symp_call *call, const struct symphony_call *arg)
+int symp_call_route(struct symp_call *call, const struct symphony_call *arg,
+		    const void *head, u32 head_len)
 {
+	const struct symp_route_args args = { call, arg, head, head_len };
 	struct symp_endpoint *ep = call->caller, *old;
 	struct symp_lane *lane = NULL;
 	struct symp_pick pick;
 	int err;
 
-	err = symp_service_pick(call, arg, &pick);
+	err = symp_service_pick(&args, &pick);
 	if (err)
 		return err;
 	spin_lock(&ep->lock);
@@ -608,11 +621,22 @@ int symp_call_attach(struct symp_call *call, bool keep)
 	call->attached = true;
 	call->queued = true;
 	WRITE_ONCE(server->load, server->load + 1);
+	if (static_branch_unlikely(&symp_routes)) {
+		WRITE_ONCE(call->attached_at, ktime_get_ns());
+		WRITE_ONCE(call->taken_at, 0);
+	}
 	if (unlikely(call->park))
 		park(call, &notice);
 	else
 		symp_queue_push(server, call->lane, &call->request, !call->async);
 	return 0;
+}
+
+/* The beginning of the body, for programs; -EFAULT as in call_deliver(). */
+static int peek(u8 *head, u32 *len, const struct symphony_call *arg)
+{
+	*len = min_t(u32, arg->body_len, SYMPHONY_PEEK_MAX);
+	return symp_pool_fill_large(head, u64_to_user_ptr(arg->body), *len);
 }
 
 /*
@@ -626,9 +650,13 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 {
 	struct symp_endpoint *server;
 	struct symp_pool *pool;
-	int err;
+	u8 head[SYMPHONY_PEEK_MAX];
+	u32 head_len = 0;
+	int err = 0;
 
-	err = symp_call_route(call, arg);
+	if (static_branch_unlikely(&symp_peeks))
+		err = peek(head, &head_len, arg);
+	err = err ?: symp_call_route(call, arg, head, head_len);
 	if (err)
 		return err;
 	server = call->server;
@@ -643,6 +671,10 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	write_request(symp_pool_msg(pool, call->request.offset), call, arg);
 	err = symp_pool_fill(pool, call->request.offset, arg->body,
 			     arg->body_len);
+	/* What the choice was made for is what arrives. */
+	if (unlikely(head_len) && !err)
+		memcpy(symp_pool_msg(pool, call->request.offset) + 1, head,
+		       head_len);
 	symp_pool_put(pool);
 	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
 		err = -ETIMEDOUT;
@@ -795,7 +827,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 
 	if (arg->deadline && ktime_get_ns() >= arg->deadline)
 		return -ETIMEDOUT;
-	if (static_branch_unlikely(&symp_programs[SYMP_ADMIT])) {
+	if (static_branch_unlikely(&symp_admits)) {
 		err = symp_admit(ep, arg);
 		if (err)
 			return err;

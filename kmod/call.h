@@ -7,9 +7,10 @@
 #include <linux/refcount.h>
 #include <linux/workqueue.h>
 
+#include "endpoint.h"
+#include "program.h"
 #include "queue.h"
 
-struct symp_endpoint;
 struct symp_service;
 struct symphony_call;
 struct symphony_wait;
@@ -55,6 +56,8 @@ struct symphony_wait;
  * @attached: the request stands in the server's pool and can be answered
  * @queued: it was not received yet
  * @replying: a thread of the server is answering it
+ * @attached_at: CLOCK_MONOTONIC in ns, when a program may want to know; 0 if not
+ * @taken_at: likewise
  */
 struct symp_call {
 	u64 id;
@@ -99,6 +102,8 @@ struct symp_call {
 	bool attached;
 	bool queued;
 	bool replying;
+	u64 attached_at;
+	u64 taken_at;
 };
 
 int symp_call_init(void);
@@ -113,7 +118,8 @@ void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
-int symp_call_route(struct symp_call *call, const struct symphony_call *arg);
+int symp_call_route(struct symp_call *call, const struct symphony_call *arg,
+		    const void *head, u32 head_len);
 void symp_call_address(const struct symp_call *call, struct symphony_msg *msg);
 int symp_call_attach(struct symp_call *call, bool keep);
 void symp_call_detach(struct symp_call *call);
@@ -122,6 +128,15 @@ void symp_call_free_idle(struct symp_endpoint *ep);
 
 int symp_call_is_older(void *priv, const struct list_head *a,
 		       const struct list_head *b);
+
+/* The request of @call is in the server's hands. Its lock held. */
+static inline void symp_call_taken(struct symp_call *call)
+{
+	call->queued = false;
+	WRITE_ONCE(call->server->taken, call->server->taken + 1);
+	if (static_branch_unlikely(&symp_routes))
+		WRITE_ONCE(call->taken_at, ktime_get_ns());
+}
 
 static inline struct symp_call *symp_call_get(struct symp_call *call)
 {

@@ -76,6 +76,9 @@ struct symp_owner;
  * @calls_charged: how many of them are written to @account
  * @last: where this endpoint sent last, and its lane there
  * @load: requests queued or received, not answered
+ * @taken: of these, the received ones
+ * @service_time: from when a call is received to when it is answered, smoothed,
+ *	in ns; 0 when not known. Written without the lock
  */
 struct symp_endpoint {
 	refcount_t ref;
@@ -133,6 +136,9 @@ struct symp_endpoint {
 		struct symp_lane *lane;
 	} last;
 	u32 load;
+	u32 taken;
+
+	u64 service_time;
 };
 
 struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,

@@ -78,7 +78,8 @@ static int move_reserve(struct symp_move *move)
 	struct symp_endpoint *server;
 	int err;
 
-	err = symp_call_route(call, &arg);
+	err = symp_call_route(call, &arg, msg + 1,
+			      min_t(u32, msg->body_len, SYMPHONY_PEEK_MAX));
 	if (err)
 		return err;
 	server = call->server;

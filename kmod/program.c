@@ -37,6 +37,7 @@
 
 #include "bus.h"
 #include "program.h"
+#include "route.h"
 #include "service.h"
 
 /*
@@ -46,7 +47,28 @@
 #define ERROR_COST	16
 #define ERROR_BUDGET	1024
 
-DEFINE_STATIC_KEY_ARRAY_FALSE(symp_programs, SYMP_NR_HOOKS);
+DEFINE_STATIC_KEY_FALSE(symp_admits);
+DEFINE_STATIC_KEY_FALSE(symp_routes);
+DEFINE_STATIC_KEY_FALSE(symp_peeks);
+
+static struct static_key_false *key_of(enum symp_hook hook)
+{
+	return hook == SYMP_ADMIT ? &symp_admits : &symp_routes;
+}
+
+static void count(enum symp_hook hook, bool peeks)
+{
+	static_branch_inc(key_of(hook));
+	if (peeks)
+		static_branch_inc(&symp_peeks);
+}
+
+static void uncount(enum symp_hook hook, bool peeks)
+{
+	static_branch_dec(key_of(hook));
+	if (peeks)
+		static_branch_dec(&symp_peeks);
+}
 
 static LIST_HEAD(programs);
 /* Guards the list, and every place where a program stands. */
@@ -61,6 +83,18 @@ static struct symp_program __rcu **place_of(const struct symp_program *program)
 static struct symp_program *program_at(struct symp_program __rcu **place)
 {
 	return rcu_dereference_protected(*place, lockdep_is_held(&programs_lock));
+}
+
+/* Put @program, or NULL, where @old is. The bus is referenced. */
+static void program_set(const struct symp_program *old,
+			struct symp_program *program)
+{
+	lockdep_assert_held(&programs_lock);
+	/* Replicas come and go before this, or after it. */
+	guard(mutex)(&old->bus->lock);
+	rcu_assign_pointer(*place_of(old), program);
+	if (old->hook != SYMP_ADMIT)
+		symp_route_changed(old->hook, old->bus, old->service);
 }
 
 static struct symp_program *program_find(const struct bpf_link *link)
@@ -136,6 +170,7 @@ int symp_program_attach(const struct symp_program_args *args,
 	program->hook = args->hook;
 	program->ops = args->ops;
 	program->fail_closed = args->fail_closed;
+	program->peeks = args->peeks;
 	program->link = link;
 	program->bus = symp_bus_find(args->bus);
 	if (!program->bus) {
@@ -153,7 +188,7 @@ int symp_program_attach(const struct symp_program_args *args,
 			goto err_put_bus;
 		}
 	}
-	static_branch_inc(&symp_programs[args->hook]);
+	count(args->hook, args->peeks);
 	mutex_lock(&programs_lock);
 	closed = program_at(place_of(program));
 	if (closed && closed->link) {
@@ -161,17 +196,17 @@ int symp_program_attach(const struct symp_program_args *args,
 		goto err_unlock;
 	}
 	list_add_tail(&program->node, &programs);
-	rcu_assign_pointer(*place_of(program), program);
+	program_set(program, program);
 	mutex_unlock(&programs_lock);
 	if (closed) {
-		static_branch_dec(&symp_programs[args->hook]);
+		uncount(closed->hook, closed->peeks);
 		kfree_rcu(closed, rcu);
 	}
 	return 0;
 
 err_unlock:
 	mutex_unlock(&programs_lock);
-	static_branch_dec(&symp_programs[args->hook]);
+	uncount(args->hook, args->peeks);
 err_put_bus:
 	symp_bus_put(program->bus);
 err_free:
@@ -194,21 +229,27 @@ int symp_program_replace(const struct symp_program_args *args,
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return -ENOMEM;
-	guard(mutex)(&programs_lock);
+	new->hook = args->hook;
+	new->ops = args->ops;
+	new->fail_closed = args->fail_closed;
+	new->peeks = args->peeks;
+	new->link = link;
+	count(new->hook, new->peeks);
+	mutex_lock(&programs_lock);
 	old = program_find(link);
-	if (strcmp(args->bus, old->bus->name) ||
+	if (new->hook != old->hook || strcmp(args->bus, old->bus->name) ||
 	    strcmp(args->service, old->service ? old->service->name : "")) {
+		mutex_unlock(&programs_lock);
+		uncount(new->hook, new->peeks);
 		kfree(new);
 		return -EINVAL;
 	}
-	new->hook = old->hook;
-	new->ops = args->ops;
-	new->fail_closed = args->fail_closed;
-	new->link = link;
 	new->bus = old->bus;
 	new->service = old->service;
 	list_replace(&old->node, &new->node);
-	rcu_assign_pointer(*place_of(new), new);
+	program_set(old, new);
+	mutex_unlock(&programs_lock);
+	uncount(old->hook, old->peeks);
 	kfree_rcu(old, rcu);
 	return 0;
 }
@@ -219,26 +260,27 @@ void symp_program_detach(struct bpf_link *link)
 	struct symp_program *program;
 	struct symp_bus *bus;
 	enum symp_hook hook;
-	bool closes;
+	bool closes, peeks;
 
 	scoped_guard(mutex, &programs_lock) {
 		program = program_find(link);
 		list_del(&program->node);
 		bus = program->bus;
 		hook = program->hook;
+		peeks = program->peeks;
 		closes = program->fail_closed;
 		if (closes) {
 			program->link = NULL;
 			WRITE_ONCE(program->ops, NULL);
 		} else {
-			RCU_INIT_POINTER(*place_of(program), NULL);
+			program_set(program, NULL);
 			kfree_rcu(program, rcu);
 		}
 	}
 	/* The gate of a bus that nobody is on goes right here. */
 	symp_bus_put(bus);
 	if (!closes)
-		static_branch_dec(&symp_programs[hook]);
+		uncount(hook, peeks);
 }
 
 /* Their bus is in nobody's reach: only closed gates can be left. May sleep. */
@@ -251,7 +293,7 @@ void symp_programs_forget(struct symp_program __rcu **programs)
 		closed = rcu_dereference_protected(programs[hook], true);
 		if (!closed)
 			continue;
-		static_branch_dec(&symp_programs[hook]);
+		uncount(hook, closed->peeks);
 		kfree(closed);
 	}
 }

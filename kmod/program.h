@@ -19,6 +19,7 @@ struct symp_service;
 enum symp_hook {
 	SYMP_ADMIT,
 	SYMP_ROUTE,
+	SYMP_SHADOW,	/* as SYMP_ROUTE, its choices compared only */
 	SYMP_NR_HOOKS,
 };
 
@@ -29,6 +30,7 @@ enum symp_hook {
  * @bus: in the current network namespace
  * @service: empty for all services of the bus
  * @fail_closed: as in struct symp_program
+ * @peeks: likewise
  */
 struct symp_program_args {
 	enum symp_hook hook;
@@ -36,6 +38,7 @@ struct symp_program_args {
 	const char *bus;
 	const char *service;
 	bool fail_closed;
+	bool peeks;
 };
 
 /**
@@ -48,8 +51,11 @@ struct symp_program_args {
  * @bus: referenced while there is a link
  * @service: of the bus; NULL for all
  * @fail_closed: without it, calls are refused
+ * @peeks: it looks into bodies
  * @errors: of its budget, how much it used
  * @disabled: why it is not asked any more, or NULL
+ * @same: SYMP_SHADOW: how often it chose what was chosen
+ * @different: how often it did not
  * @rcu: frees it
  */
 struct symp_program {
@@ -60,13 +66,17 @@ struct symp_program {
 	struct symp_bus *bus;
 	struct symp_service *service;
 	bool fail_closed;
+	bool peeks;
 	atomic_t errors;
 	const char *disabled;
+	atomic64_t same;
+	atomic64_t different;
 	struct rcu_head rcu;
 };
 
-/* Whether there are any, by hook. */
-extern struct static_key_false symp_programs[SYMP_NR_HOOKS];
+/* Whether there are any that admit; that route, or are shadows. */
+DECLARE_STATIC_KEY_FALSE(symp_admits);
+DECLARE_STATIC_KEY_FALSE(symp_routes);
 
 extern const struct bpf_verifier_ops symp_program_verifier_ops;
 int symp_program_check_member(const struct btf_type *type,

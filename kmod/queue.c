@@ -109,7 +109,7 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	switch (s->kind) {
 	case SYMP_REQUEST:
 		call = container_of(item, struct symp_call, request);
-		call->queued = false;
+		symp_call_taken(call);
 		s->user = 1;
 		return NULL;
 	case SYMP_ANSWER:

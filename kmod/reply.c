@@ -5,6 +5,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "reply.h"
+#include "route.h"
 
 static void write_answer(struct symphony_msg *msg, struct symp_call *call,
 			 const struct symphony_reply *arg,
@@ -110,9 +111,12 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 	}
 	spin_unlock(&ep->lock);
 	symp_pool_put(pool);
-	if (!err)
-		symp_call_disarm(call);
-	return err;
+	if (err)
+		return err;
+	symp_call_disarm(call);
+	if (static_branch_unlikely(&symp_routes))
+		symp_route_done(call, 0);
+	return 0;
 }
 
 /**

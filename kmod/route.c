@@ -26,25 +26,28 @@
 /**
  * struct route - a call that a program chooses for
  * @shown: what it sees
+ * @args: what it can ask about
  * @replicas: among whom
  * @choice: its choice so far, or NULL
  * @missed: it tried to choose one that takes no calls
  */
 struct route {
 	struct symphony_route shown;
+	const struct symp_route_args *args;
 	struct symp_replicas *replicas;
 	struct symp_replica *choice;
 	bool missed;
 };
 
-/* The program to ask, or NULL. */
+/* The program to ask, SYMP_ROUTE or SYMP_SHADOW, or NULL. */
 static struct symp_program *program_of(const struct symp_bus *bus,
-				       const struct symp_service *service)
+				       const struct symp_service *service,
+				       enum symp_hook hook)
 {
 	struct symp_program *program;
 
-	program = rcu_dereference(service->programs[SYMP_ROUTE]) ?:
-		  rcu_dereference(bus->programs[SYMP_ROUTE]);
+	program = rcu_dereference(service->programs[hook]) ?:
+		  rcu_dereference(bus->programs[hook]);
 	return program && !READ_ONCE(program->disabled) ? program : NULL;
 }
 
@@ -59,10 +62,11 @@ static bool some_take_calls(const struct symp_replicas *replicas, u32 nr)
 static struct symp_replica *ask(struct symp_program *program,
 				const struct symp_service *service,
 				struct symp_replicas *replicas,
-				const struct symp_call *call,
-				const struct symphony_call *arg)
+				const struct symp_route_args *args)
 {
 	const struct symphony_route_ops *ops = program->ops;
+	const struct symphony_call *arg = args->arg;
+	const struct symp_call *call = args->call;
 	struct route route = {
 		.shown.call = call->id,
 		.shown.sender = call->caller->id,
@@ -74,6 +78,7 @@ static struct symp_replica *ask(struct symp_program *program,
 		.shown.body_len = arg->body_len,
 		.shown.content_type = arg->content_type,
 		.shown.nr_replicas = READ_ONCE(replicas->nr),
+		.args = args,
 		.replicas = replicas,
 	};
 	int err = ops->route(&route.shown);
@@ -95,21 +100,170 @@ static struct symp_replica *ask(struct symp_program *program,
  * symp_route() - ask the program, if there is one
  * @service: the service
  * @replicas: its replicas, or NULL
- * @call: the call, without a server
- * @arg: what its sender wrote
+ * @args: for what
  *
  * Within an RCU read section. Return: the replica; NULL for the built-in policy;
  * ERR_PTR() of the errno with which the program refuses the call.
  */
 struct symp_replica *symp_route(const struct symp_service *service,
 				struct symp_replicas *replicas,
-				const struct symp_call *call,
-				const struct symphony_call *arg)
+				const struct symp_route_args *args)
 {
-	struct symp_program *program = program_of(call->caller->bus, service);
+	struct symp_program *program;
 
+	program = program_of(args->call->caller->bus, service, SYMP_ROUTE);
 	return program && replicas ?
-		ask(program, service, replicas, call, arg) : NULL;
+		ask(program, service, replicas, args) : NULL;
+}
+
+/**
+ * symp_route_compare() - ask the shadow, if there is one
+ * @service: the service
+ * @replicas: its replicas, or NULL
+ * @args: for what
+ * @chosen: what was chosen: a replica, NULL if none, or ERR_PTR()
+ *
+ * To leave the choice to the built-in policy, and to refuse a call with another
+ * errno, is to choose something different. Within an RCU read section.
+ */
+void symp_route_compare(const struct symp_service *service,
+			struct symp_replicas *replicas,
+			const struct symp_route_args *args,
+			const struct symp_replica *chosen)
+{
+	struct symp_program *shadow;
+
+	shadow = program_of(args->call->caller->bus, service, SYMP_SHADOW);
+	if (!shadow || !replicas)
+		return;
+	if (ask(shadow, service, replicas, args) == chosen)
+		atomic64_inc(&shadow->same);
+	else
+		atomic64_inc(&shadow->different);
+}
+
+/* What a program is told of, and is not asked about. */
+
+/* The service time of the last call counts for a part of this many. */
+#define SMOOTHED	8
+
+/* Several write at once: then one of them does not count. */
+static void smooth(u64 *smoothed, u64 time)
+{
+	u64 before = READ_ONCE(*smoothed);
+
+	if (before)
+		time = before - before / SMOOTHED + time / SMOOTHED;
+	WRITE_ONCE(*smoothed, time);
+}
+
+/**
+ * symp_route_done() - a call has its outcome
+ * @call: the call, referenced; no lock held
+ * @status: of the outcome
+ */
+void symp_route_done(struct symp_call *call, int status)
+{
+	u64 attached_at = READ_ONCE(call->attached_at);
+	u64 taken_at = READ_ONCE(call->taken_at);
+	struct symphony_done shown = {
+		.call = call->id,
+		.sender = call->caller->id,
+		.status = status,
+	};
+	const struct symphony_route_ops *ops;
+	const struct symp_program *program;
+	enum symp_hook hook;
+	u64 now;
+
+	/* It did not reach a replica, or before there was a program. */
+	if (!attached_at)
+		return;
+	now = ktime_get_ns();
+	shown.endpoint = call->server->id;
+	shown.service = call->service->handle;
+	shown.queue_time = (taken_at ?: now) - attached_at;
+	if (taken_at)
+		shown.service_time = max(now - taken_at, 1);
+	if (taken_at && !status)
+		smooth(&call->server->service_time, shown.service_time);
+	guard(rcu)();
+	for (hook = SYMP_ROUTE; hook <= SYMP_SHADOW; hook++) {
+		program = program_of(call->caller->bus, call->service, hook);
+		ops = program ? program->ops : NULL;
+		if (ops && ops->done)
+			ops->done(&shown);
+	}
+}
+
+/* @ep became a replica of @service, or is none any more. Bus's lock held. */
+static void tell_change(enum symp_hook hook, const struct symp_service *service,
+			const struct symp_endpoint *ep, bool up)
+{
+	struct symp_replicas *replicas = rcu_dereference(service->replicas);
+	struct symphony_change shown = {
+		.endpoint = ep->id,
+		.service = service->handle,
+		.nr_replicas = replicas ? READ_ONCE(replicas->nr) : 0,
+	};
+	const struct symphony_route_ops *ops;
+	const struct symp_program *program;
+
+	program = program_of(ep->bus, service, hook);
+	ops = program ? program->ops : NULL;
+	if (ops && up && ops->replica_up)
+		ops->replica_up(&shown);
+	if (ops && !up && ops->replica_down)
+		ops->replica_down(&shown);
+}
+
+/**
+ * symp_route_replica() - a replica came or went
+ * @service: of which service
+ * @ep: who
+ * @up: it came
+ *
+ * Bus's lock held.
+ */
+void symp_route_replica(const struct symp_service *service,
+			const struct symp_endpoint *ep, bool up)
+{
+	guard(rcu)();
+	tell_change(SYMP_ROUTE, service, ep, up);
+	tell_change(SYMP_SHADOW, service, ep, up);
+}
+
+/* Another program is asked about @service: tell it of the replicas. Likewise. */
+static void tell_all(enum symp_hook hook, const struct symp_service *service)
+{
+	struct symp_replicas *replicas;
+	u32 i;
+
+	guard(rcu)();
+	replicas = rcu_dereference(service->replicas);
+	for (i = 0; replicas && i < replicas->nr; i++)
+		tell_change(hook, service, replicas->at[i].ep, true);
+}
+
+/**
+ * symp_route_changed() - another program is asked
+ * @hook: SYMP_ROUTE or SYMP_SHADOW
+ * @bus: the bus, its lock held
+ * @service: about which service; NULL: all that have none of their own
+ */
+void symp_route_changed(enum symp_hook hook, struct symp_bus *bus,
+			const struct symp_service *service)
+{
+	unsigned long handle;
+
+	lockdep_assert_held(&bus->lock);
+	if (service) {
+		tell_all(hook, service);
+		return;
+	}
+	xa_for_each(&bus->services, handle, service)
+		if (!rcu_access_pointer(service->programs[hook]))
+			tell_all(hook, service);
 }
 
 /* --- what a program can call ------------------------------------------------ */
@@ -145,6 +299,18 @@ __bpf_kfunc int bpf_symphony_select(struct symphony_route *shown,
 	return 0;
 }
 
+__bpf_kfunc int bpf_symphony_peek(struct symphony_route *shown, u32 offset,
+				  void *to, u32 to__sz)
+{
+	const struct symp_route_args *args;
+
+	args = container_of(shown, struct route, shown)->args;
+	if (offset > args->head_len || to__sz > args->head_len - offset)
+		return -ERANGE;
+	memcpy(to, args->head + offset, to__sz);
+	return 0;
+}
+
 __bpf_kfunc u64 bpf_symphony_replica_endpoint(struct symphony_replica *replica)
 {
 	return READ_ONCE(replica_of(replica)->ep)->id;
@@ -153,6 +319,26 @@ __bpf_kfunc u64 bpf_symphony_replica_endpoint(struct symphony_replica *replica)
 __bpf_kfunc u32 bpf_symphony_replica_load(struct symphony_replica *replica)
 {
 	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->load);
+}
+
+__bpf_kfunc u32 bpf_symphony_replica_taken(struct symphony_replica *replica)
+{
+	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->taken);
+}
+
+__bpf_kfunc u64
+bpf_symphony_replica_service_time(struct symphony_replica *replica)
+{
+	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->service_time);
+}
+
+__bpf_kfunc u8 *bpf_symphony_replica_scratch(struct symphony_replica *replica,
+					     const u64 rdwr_buf_size)
+{
+	struct symp_claim *claim = READ_ONCE(replica_of(replica)->claim);
+
+	return rdwr_buf_size > sizeof(claim->scratch) ? NULL :
+		(u8 *)&claim->scratch;
 }
 
 __bpf_kfunc int
@@ -191,8 +377,12 @@ __bpf_kfunc_end_defs();
 
 BTF_KFUNCS_START(route_kfuncs)
 BTF_ID_FLAGS(func, bpf_symphony_select, KF_RCU)
+BTF_ID_FLAGS(func, bpf_symphony_peek, KF_RCU)
 BTF_ID_FLAGS(func, bpf_symphony_replica_endpoint, KF_RCU)
 BTF_ID_FLAGS(func, bpf_symphony_replica_load, KF_RCU)
+BTF_ID_FLAGS(func, bpf_symphony_replica_taken, KF_RCU)
+BTF_ID_FLAGS(func, bpf_symphony_replica_service_time, KF_RCU)
+BTF_ID_FLAGS(func, bpf_symphony_replica_scratch, KF_RCU | KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_iter_symphony_replica_new,
 	     KF_ITER_NEW | KF_RCU_PROTECTED | KF_RCU)
 BTF_ID_FLAGS(func, bpf_iter_symphony_replica_next, KF_ITER_NEXT | KF_RET_NULL)
@@ -229,6 +419,11 @@ static int route_init_member(const struct btf_type *type,
 	struct symphony_route_ops *to = kdata;
 
 	switch (__btf_member_bit_offset(type, member) / 8) {
+	case offsetof(struct symphony_route_ops, flags):
+		if (from->flags & ~(SYMPHONY_ROUTE_SHADOW | SYMPHONY_ROUTE_PEEK))
+			return -EINVAL;
+		to->flags = from->flags;
+		return 1;
 	case offsetof(struct symphony_route_ops, bus):
 		return symp_program_name(to->bus, from->bus) ?: 1;
 	case offsetof(struct symphony_route_ops, service):
@@ -249,10 +444,12 @@ static int route_validate(void *kdata)
 static struct symp_program_args route_args(const struct symphony_route_ops *ops)
 {
 	return (struct symp_program_args){
-		.hook = SYMP_ROUTE,
+		.hook = ops->flags & SYMPHONY_ROUTE_SHADOW ? SYMP_SHADOW :
+							     SYMP_ROUTE,
 		.ops = ops,
 		.bus = ops->bus,
 		.service = ops->service,
+		.peeks = ops->flags & SYMPHONY_ROUTE_PEEK,
 	};
 }
 
@@ -281,8 +478,19 @@ static int route_stub(struct symphony_route *route)
 	return 0;
 }
 
+static void done_stub(struct symphony_done *done)
+{
+}
+
+static void change_stub(struct symphony_change *change)
+{
+}
+
 static struct symphony_route_ops route_stubs = {
 	.route = route_stub,
+	.done = done_stub,
+	.replica_up = change_stub,
+	.replica_down = change_stub,
 };
 
 static struct bpf_struct_ops route_struct_ops = {

@@ -3,16 +3,46 @@
 #ifndef SYMP_ROUTE_H
 #define SYMP_ROUTE_H
 
+#include "program.h"
+
+struct symp_bus;
 struct symp_call;
+struct symp_endpoint;
 struct symp_replica;
 struct symp_replicas;
 struct symp_service;
 struct symphony_call;
 
+/**
+ * struct symp_route_args - what a replica is chosen for
+ * @call: the call, without a server
+ * @arg: what its sender wrote
+ * @head: the beginning of the body
+ * @head_len: bytes of it that are there: at most SYMPHONY_PEEK_MAX; 0 when no
+ *	program looks at them
+ */
+struct symp_route_args {
+	const struct symp_call *call;
+	const struct symphony_call *arg;
+	const void *head;
+	u32 head_len;
+};
+
+/* Whether a program looks into bodies. */
+DECLARE_STATIC_KEY_FALSE(symp_peeks);
+
 int symp_route_init(void);
 struct symp_replica *symp_route(const struct symp_service *service,
 				struct symp_replicas *replicas,
-				const struct symp_call *call,
-				const struct symphony_call *arg);
+				const struct symp_route_args *args);
+void symp_route_compare(const struct symp_service *service,
+			struct symp_replicas *replicas,
+			const struct symp_route_args *args,
+			const struct symp_replica *chosen);
+void symp_route_done(struct symp_call *call, int status);
+void symp_route_replica(const struct symp_service *service,
+			const struct symp_endpoint *ep, bool up);
+void symp_route_changed(enum symp_hook hook, struct symp_bus *bus,
+			const struct symp_service *service);
 
 #endif

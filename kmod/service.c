@@ -119,6 +119,7 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			WRITE_ONCE(gone->paused, true);
 			synchronize_rcu();
 			gone->notify = last->notify;
+			WRITE_ONCE(gone->claim, last->claim);
 			WRITE_ONCE(gone->ep, last->ep);
 			/* Pairs with the acquire in symp_replica_takes_calls(). */
 			smp_store_release(&gone->paused, last->paused);
@@ -246,7 +247,7 @@ static void claim_remove(struct symp_endpoint *ep, struct symp_claim *claim)
 	u32 serves = 0;
 
 	list_del(&claim->node);
-	kfree(claim);
+	kfree_rcu(claim, rcu);
 	if (!first)
 		return;
 	list_for_each_entry_reverse(claim, &ep->claims, node) {
@@ -303,6 +304,7 @@ static void move_parked(struct symp_bus *bus, struct symp_service *service)
  * one store. Afterwards, what is queued at those who serve no more moves.
  */
 static int become_replica(struct symp_endpoint *ep, struct symp_service *service,
+			  struct symp_claim *claim,
 			  const struct symp_claim_args *args)
 {
 	bool takeover = args->flags & SYMPHONY_CLAIM_TAKEOVER;
@@ -334,6 +336,7 @@ static int become_replica(struct symp_endpoint *ep, struct symp_service *service
 	}
 	WRITE_ONCE(service->recovery, args->flags & SYMP_RECOVERY);
 	new->at[nr++] = (struct symp_replica){
+		.claim = claim,
 		.ep = ep,
 		.notify = args->flags & SYMPHONY_CLAIM_NOTIFY,
 	};
@@ -341,9 +344,11 @@ static int become_replica(struct symp_endpoint *ep, struct symp_service *service
 	replicas_set(ep->bus, service, new);
 
 	list_for_each_entry(o, &ousted, node) {
+		symp_route_replica(service, o->ep, false);
 		claim_remove(o->ep, claim_of(o->ep, service));
 		symp_move_queued(o->ep, service, no_free_ptr(o->notice));
 	}
+	symp_route_replica(service, ep, true);
 	move_parked(ep->bus, service);
 out:
 	ousted_free(&ousted);
@@ -377,7 +382,7 @@ int symp_service_claim(struct symp_endpoint *ep,
 	struct symp_service *service;
 	int err;
 
-	claim = kmalloc(sizeof(*claim), GFP_KERNEL_ACCOUNT);
+	claim = kzalloc(sizeof(*claim), GFP_KERNEL_ACCOUNT);
 	if (!claim)
 		return -ENOMEM;
 
@@ -396,7 +401,7 @@ int symp_service_claim(struct symp_endpoint *ep,
 		return -EALREADY;
 	err = args->flags & SYMPHONY_CLAIM_ACTIVATOR ?
 		become_activator(ep, service) :
-		become_replica(ep, service, args);
+		become_replica(ep, service, claim, args);
 	if (err)
 		return err;
 	*handle = service->handle;
@@ -414,6 +419,7 @@ static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
 		symp_move_refuse_parked(ep, service);
 	} else {
 		replicas_remove(ep->bus, service, ep);
+		symp_route_replica(service, ep, false);
 		symp_endpoint_next_epoch(ep);
 	}
 	claim_remove(ep, claim);
@@ -539,28 +545,29 @@ static struct symp_replica *least_loaded(struct symp_service *service,
 /* What a program chooses, or the built-in policy. ERR_PTR: the call is refused. */
 static struct symp_replica *choose(struct symp_service *service,
 				   struct symp_replicas *r,
-				   const struct symp_call *call,
-				   const struct symphony_call *arg)
+				   const struct symp_route_args *args)
 {
 	struct symp_replica *replica = NULL;
 
-	if (static_branch_unlikely(&symp_programs[SYMP_ROUTE]))
-		replica = symp_route(service, r, call, arg);
-	return replica ?: least_loaded(service, r);
+	if (static_branch_unlikely(&symp_routes))
+		replica = symp_route(service, r, args);
+	replica = replica ?: least_loaded(service, r);
+	if (static_branch_unlikely(&symp_routes))
+		symp_route_compare(service, r, args, replica);
+	return replica;
 }
 
 /**
  * symp_service_pick() - choose the replica for a call
- * @call: the call
- * @arg: what its sender wrote
+ * @args: the call
  * @pick: (out) the replica, or the activator when there is none
  *
  * Return: 0, -ENOENT (no such handle), -ECONNREFUSED (nobody), or the errno with
  * which a program refuses the call.
  */
-int symp_service_pick(const struct symp_call *call,
-		      const struct symphony_call *arg, struct symp_pick *pick)
+int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick)
 {
+	const struct symp_call *call = args->call;
 	struct symp_bus *bus = call->caller->bus;
 	struct symp_service *service;
 	struct symp_replica *replica;
@@ -573,7 +580,7 @@ int symp_service_pick(const struct symp_call *call,
 		return -ENOENT;
 	do {
 		r = rcu_dereference(service->replicas);
-		replica = choose(service, r, call, arg);
+		replica = choose(service, r, args);
 		if (IS_ERR(replica))
 			return PTR_ERR(replica);
 		ep = replica ? READ_ONCE(replica->ep) :

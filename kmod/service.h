@@ -15,19 +15,20 @@
 
 struct symp_account;
 struct symp_bus;
-struct symp_call;
 struct symp_endpoint;
-struct symphony_call;
+struct symp_route_args;
 
 /**
  * struct symp_replica - an endpoint that serves a service
  * @shown: what a BPF program has a pointer to
+ * @claim: its
  * @ep: who; it leaves before its memory goes, by RCU too
  * @paused: gets no new calls (DRAIN)
  * @notify: wants to hear of calls that nobody waits for any more
  */
 struct symp_replica {
 	struct symphony_replica shown;
+	struct symp_claim *claim;
 	struct symp_endpoint *ep;
 	bool paused;
 	bool notify;
@@ -78,10 +79,18 @@ struct symp_service {
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
 };
 
-/* One endpoint's claim of one service; on the endpoint's list, bus->lock. */
+/**
+ * struct symp_claim - one endpoint's claim of one service
+ * @node: on the endpoint's list, under the bus's lock
+ * @service: the service
+ * @scratch: a BPF program's
+ * @rcu: frees it
+ */
 struct symp_claim {
 	struct list_head node;
 	struct symp_service *service;
+	u64 scratch;
+	struct rcu_head rcu;
 };
 
 /**
@@ -129,7 +138,7 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
 struct symp_service *symp_service_by_handle(struct symp_bus *bus, u64 handle);
 struct symp_service *symp_service_find(struct symp_bus *bus, const char *name);
 bool symp_replica_takes_calls(const struct symp_replica *replica);
-int symp_service_pick(const struct symp_call *call,
-		      const struct symphony_call *arg, struct symp_pick *pick);
+int symp_service_pick(const struct symp_route_args *args,
+		      struct symp_pick *pick);
 
 #endif

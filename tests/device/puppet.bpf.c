@@ -15,6 +15,17 @@ __u64 asked;
 __u64 endpoints[8];
 __u32 loads[8];
 int selected;
+__u32 taken[8];
+__u64 service_times[8];
+__u64 scratches[8];
+char head[8];
+int peeked, peeked_beyond;
+
+/* Of the last call that ended, and of the last replica that came or went. */
+struct symphony_done over;
+__u64 told;
+struct symphony_change up, down;
+__u64 ups, downs;
 
 SEC("struct_ops")
 int BPF_PROG(puppet_route, struct symphony_route *route)
@@ -33,11 +44,19 @@ int BPF_PROG(puppet_route, struct symphony_route *route)
 	seen.body_len = route->body_len;
 	seen.content_type = route->content_type;
 	seen.nr_replicas = route->nr_replicas;
+	peeked = bpf_symphony_peek(route, 0, head, sizeof(head));
+	peeked_beyond = bpf_symphony_peek(route, SYMPHONY_PEEK_MAX - 7, head, sizeof(head));
 	bpf_for_each(symphony_replica, replica, route, 0) {
 		__u64 endpoint = bpf_symphony_replica_endpoint(replica);
 
 		if (i < 8) {
+			__u64 *scratch = (void *)bpf_symphony_replica_scratch(replica, 8);
+
 			endpoints[i] = endpoint;
+			taken[i] = bpf_symphony_replica_taken(replica);
+			service_times[i] = bpf_symphony_replica_service_time(replica);
+			if (scratch)
+				scratches[i] = __sync_fetch_and_add(scratch, 1) + 1;
 			loads[i++] = bpf_symphony_replica_load(replica);
 		}
 		if (endpoint == wanted)
@@ -46,9 +65,43 @@ int BPF_PROG(puppet_route, struct symphony_route *route)
 	return answer;
 }
 
+SEC("struct_ops")
+void BPF_PROG(puppet_done, struct symphony_done *done)
+{
+	over.call = done->call;
+	over.sender = done->sender;
+	over.endpoint = done->endpoint;
+	over.queue_time = done->queue_time;
+	over.service_time = done->service_time;
+	over.service = done->service;
+	over.status = done->status;
+	__sync_fetch_and_add(&told, 1);
+}
+
+SEC("struct_ops")
+void BPF_PROG(puppet_up, struct symphony_change *change)
+{
+	up.endpoint = change->endpoint;
+	up.service = change->service;
+	up.nr_replicas = change->nr_replicas;
+	__sync_fetch_and_add(&ups, 1);
+}
+
+SEC("struct_ops")
+void BPF_PROG(puppet_down, struct symphony_change *change)
+{
+	down.endpoint = change->endpoint;
+	down.service = change->service;
+	down.nr_replicas = change->nr_replicas;
+	__sync_fetch_and_add(&downs, 1);
+}
+
 SEC(".struct_ops.link")
 struct symphony_route_ops puppet = {
 	.route = (void *)puppet_route,
+	.done = (void *)puppet_done,
+	.replica_up = (void *)puppet_up,
+	.replica_down = (void *)puppet_down,
 };
 
 /* Nothing to ask. */

@@ -24,29 +24,40 @@ FIXTURE(router)
 	struct puppet *puppet;
 };
 
+static struct symphony_route_ops *ops_of(struct bpf_map *map)
+{
+	return bpf_map__initial_value(map, &(size_t){ 0 });
+}
+
 static void aim(struct bpf_map *map, const char *bus, const char *service)
 {
-	struct symphony_route_ops *ops = bpf_map__initial_value(map, &(size_t){ 0 });
+	struct symphony_route_ops *ops = ops_of(map);
 
 	/* One that is too long has no end then. */
 	memcpy(ops->bus, bus, strnlen(bus, sizeof(ops->bus)));
 	memcpy(ops->service, service, strnlen(service, sizeof(ops->service)));
 }
 
-/* A puppet whose program can be attached to @service. */
-static struct puppet *puppet_load(const char *service)
+/* A puppet whose program can be attached to @service, with @flags. */
+static struct puppet *puppet_load_with(const char *service, __u32 flags)
 {
 	struct puppet *puppet = puppet__open();
 
 	if (!puppet)
 		return NULL;
 	aim(puppet->maps.puppet, dev_bus(), service);
+	ops_of(puppet->maps.puppet)->flags = flags;
 	bpf_map__set_autocreate(puppet->maps.empty, false);
 	bpf_map__set_autocreate(puppet->maps.unlinked, false);
 	if (!puppet__load(puppet))
 		return puppet;
 	puppet__destroy(puppet);
 	return NULL;
+}
+
+static struct puppet *puppet_load(const char *service)
+{
+	return puppet_load_with(service, 0);
 }
 
 FIXTURE_SETUP(router)
@@ -167,6 +178,223 @@ TEST_F(router, sees_the_call)
 		}
 	}
 	bpf_link__destroy(link);
+}
+
+TEST_F(router, sees_what_the_replicas_do)
+{
+	struct bpf_link *link = attach(self);
+	struct puppet__bss *bss = self->puppet->bss;
+	const struct symphony_msg *msg;
+
+	ASSERT_NE(NULL, link);
+	bss->wanted = self->replica[1].id;
+	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 1, 8));
+	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 2, 8));
+	msg = ep_next(&self->replica[1], DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(0, bss->service_times[1]);
+	dev_nap(20);
+	EXPECT_EQ(0, ep_reply(&self->replica[1], msg, NULL, 0, 0));
+	EXPECT_EQ(2, ep_serve(&self->replica[1]));
+	/* The second took hardly any time. */
+	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 3, 8));
+	EXPECT_LE(20000000ULL * 7 / 8, bss->service_times[1]);
+	EXPECT_EQ(0, bss->loads[1]);
+	msg = ep_next(&self->replica[1], DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 4, 8));
+	EXPECT_EQ(1, bss->taken[1]);
+	EXPECT_EQ(1, bss->loads[1]);
+	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 5, 8));
+	EXPECT_EQ(1, bss->taken[1]);
+	EXPECT_EQ(2, bss->loads[1]);
+	for (int i = 0; i < REPLICAS; i++)
+		EXPECT_EQ(5, bss->scratches[i]);
+	bpf_link__destroy(link);
+}
+
+TEST_F(router, sees_the_replica_and_its_scratch_go)
+{
+	struct bpf_link *link = attach(self);
+	struct puppet__bss *bss = self->puppet->bss;
+	__u64 id;
+
+	ASSERT_NE(NULL, link);
+	EXPECT_EQ(REPLICAS, bss->ups);
+	EXPECT_EQ(self->svc, bss->up.service);
+	EXPECT_EQ(REPLICAS, bss->up.nr_replicas);
+	EXPECT_LE(0, where(self));
+	ASSERT_EQ(0, ep_unclaim(&self->replica[0], self->svc));
+	EXPECT_EQ(1, bss->downs);
+	EXPECT_EQ(self->replica[0].id, bss->down.endpoint);
+	EXPECT_EQ(REPLICAS - 1, bss->down.nr_replicas);
+	ASSERT_EQ(0, ep_claim(&self->replica[0], "svc", &self->svc));
+	EXPECT_EQ(REPLICAS + 1, bss->ups);
+	EXPECT_EQ(self->replica[0].id, bss->up.endpoint);
+	/* It is the last one now, and new. */
+	EXPECT_LE(0, where(self));
+	EXPECT_EQ(self->replica[0].id, bss->endpoints[2]);
+	EXPECT_EQ(1, bss->scratches[2]);
+	EXPECT_EQ(2, bss->scratches[1]);
+	id = self->replica[1].id;
+	ep_close(&self->replica[1]);
+	self->replica[1].fd = -1;
+	EXPECT_EQ(2, bss->downs);
+	EXPECT_EQ(id, bss->down.endpoint);
+	/* By whoever replaces them all. */
+	ASSERT_EQ(0, ep_claim_with(&self->client, "svc", SYMPHONY_CLAIM_TAKEOVER, 0,
+				   &self->svc));
+	EXPECT_EQ(4, bss->downs);
+	EXPECT_EQ(REPLICAS + 2, bss->ups);
+	EXPECT_EQ(1, bss->up.nr_replicas);
+	bpf_link__destroy(link);
+}
+
+TEST_F(router, of_the_bus_hears_of_the_replicas_it_inherits)
+{
+	struct bpf_link *link = attach(self), *all_link;
+	struct puppet *all = puppet_load("");
+
+	ASSERT_NE(NULL, link);
+	ASSERT_NE(NULL, all);
+	all_link = bpf_map__attach_struct_ops(all->maps.puppet);
+	ASSERT_NE(NULL, all_link);
+	EXPECT_EQ(0, all->bss->ups);
+	bpf_link__destroy(link);
+	EXPECT_EQ(REPLICAS, all->bss->ups);
+	bpf_link__destroy(all_link);
+	puppet__destroy(all);
+}
+
+TEST_F(router, is_told_how_calls_end)
+{
+	struct bpf_link *link;
+	struct puppet__bss *bss = self->puppet->bss;
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	__u64 cookie, id;
+
+	/* Made before there was a program: not told. */
+	ASSERT_EQ(0, ep_mark(&self->client, self->svc, 1, 8));
+	link = attach(self);
+	ASSERT_NE(NULL, link);
+	EXPECT_EQ(1, ep_serve(&self->replica[0]));
+	EXPECT_EQ(0, ep_fetch(&self->client, &cookie));
+	EXPECT_EQ(0, bss->told);
+
+	bss->wanted = self->replica[2].id;
+	call = ep_request(self->svc, "hello", 5);
+	ASSERT_EQ(0, ep_send(&self->client, &call));
+	dev_nap(10);
+	msg = ep_next(&self->replica[2], DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	dev_nap(20);
+	EXPECT_EQ(0, bss->told);
+	EXPECT_EQ(0, ep_reply(&self->replica[2], msg, NULL, 0, SYMPHONY_REPLY_ERROR));
+	EXPECT_EQ(1, bss->told);
+	EXPECT_EQ(call.id, bss->over.call);
+	EXPECT_EQ(self->client.id, bss->over.sender);
+	EXPECT_EQ(self->replica[2].id, bss->over.endpoint);
+	EXPECT_EQ(self->svc, bss->over.service);
+	EXPECT_EQ(0, bss->over.status);
+	EXPECT_LE(10000000, bss->over.queue_time);
+	EXPECT_LE(20000000, bss->over.service_time);
+	EXPECT_EQ(0, ep_fetch(&self->client, &cookie));
+
+	/* By a cancel, and by the replica's death. */
+	call = ep_request(self->svc, "hello", 5);
+	ASSERT_EQ(0, ep_send(&self->client, &call));
+	ASSERT_EQ(0, ep_cancel(&self->client, call.id, call.slot));
+	EXPECT_EQ(2, bss->told);
+	EXPECT_EQ(-ECANCELED, bss->over.status);
+	EXPECT_EQ(0, bss->over.service_time);
+	call = ep_request(self->svc, "hello", 5);
+	ASSERT_EQ(0, ep_send(&self->client, &call));
+	id = self->replica[2].id;
+	ep_close(&self->replica[2]);
+	self->replica[2].fd = -1;
+	EXPECT_EQ(3, bss->told);
+	EXPECT_EQ(-ECONNRESET, bss->over.status);
+	EXPECT_EQ(id, bss->over.endpoint);
+	/* What never reaches a replica is not told. */
+	bss->answer = -EACCES;
+	EXPECT_EQ(-EACCES, where(self));
+	EXPECT_EQ(3, bss->told);
+	bpf_link__destroy(link);
+}
+
+TEST_F(router, looks_into_bodies)
+{
+	struct puppet *puppet = puppet_load_with("svc", SYMPHONY_ROUTE_PEEK);
+	struct bpf_link *link;
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	char body[200];
+
+	for (size_t i = 0; i < sizeof(body); i++)
+		body[i] = i;
+	/* Without the flag there is nothing to see. */
+	link = attach(self);
+	ASSERT_NE(NULL, link);
+	EXPECT_LE(0, where(self));
+	EXPECT_EQ(-ERANGE, self->puppet->bss->peeked);
+	bpf_link__destroy(link);
+
+	ASSERT_NE(NULL, puppet);
+	link = bpf_map__attach_struct_ops(puppet->maps.puppet);
+	ASSERT_NE(NULL, link);
+	puppet->bss->wanted = self->replica[1].id;
+	for (size_t len = 0; len <= sizeof(body); len += 4) {
+		call = ep_request(self->svc, body, len);
+		ASSERT_EQ(0, ep_send(&self->client, &call));
+		EXPECT_EQ(len < 8 ? -ERANGE : 0, puppet->bss->peeked);
+		EXPECT_EQ(-ERANGE, puppet->bss->peeked_beyond);
+		if (len >= 8)
+			EXPECT_EQ(0, memcmp(body, puppet->bss->head, 8));
+		msg = ep_next(&self->replica[1], DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		EXPECT_EQ(len, msg->body_len);
+		EXPECT_EQ(0, memcmp(body, msg + 1, len));
+		EXPECT_EQ(0, ep_reply(&self->replica[1], msg, NULL, 0,
+				      SYMPHONY_REPLY_RELEASE));
+	}
+	/* A body that is not there. */
+	call = ep_request(self->svc, NULL, 100);
+	EXPECT_EQ(-EFAULT, ep_send(&self->client, &call));
+	bpf_link__destroy(link);
+	puppet__destroy(puppet);
+}
+
+TEST_F(router, shadow_decides_nothing)
+{
+	struct puppet *puppet = puppet_load_with("svc", SYMPHONY_ROUTE_SHADOW);
+	struct bpf_link *link, *shadow;
+
+	ASSERT_NE(NULL, puppet);
+	shadow = bpf_map__attach_struct_ops(puppet->maps.puppet);
+	ASSERT_NE(NULL, shadow);
+	puppet->bss->wanted = self->replica[1].id;
+	EXPECT_TRUE(is_built_in(self));
+	EXPECT_EQ(2 * REPLICAS, puppet->bss->asked);
+	EXPECT_EQ(2 * REPLICAS, puppet->bss->told);
+	EXPECT_EQ(REPLICAS, puppet->bss->ups);
+	puppet->bss->answer = -EACCES;
+	EXPECT_TRUE(is_built_in(self));
+	puppet->bss->answer = 0;
+
+	/* Beside the one in force, which it is not to be replaced by. */
+	link = attach(self);
+	ASSERT_NE(NULL, link);
+	self->puppet->bss->wanted = self->replica[2].id;
+	EXPECT_EQ(2, where(self));
+	EXPECT_EQ(1, self->puppet->bss->asked);
+	EXPECT_EQ(4 * REPLICAS + 1, puppet->bss->asked);
+	EXPECT_EQ(-EINVAL, bpf_link__update_map(shadow, self->puppet->maps.puppet));
+	bpf_link__destroy(shadow);
+	EXPECT_EQ(2, where(self));
+	EXPECT_EQ(4 * REPLICAS + 1, puppet->bss->asked);
+	bpf_link__destroy(link);
+	puppet__destroy(puppet);
 }
 
 TEST_F(router, refuses)

@@ -76,6 +76,59 @@ struct symphony_route {
 };
 
 /**
+ * struct symphony_done - a call that has its outcome
+ * @call: its id
+ * @sender: id of the endpoint that made it
+ * @endpoint: of the replica that had it last
+ * @queue_time: ns from when the request was there to when it was received, or to
+ *	the end
+ * @service_time: ns from then to the end; 0 when it was not received
+ * @service: handle of the service
+ * @status: 0 for an answer, be it an error of the extension's; or the negative
+ *	errno of the kernel's outcome
+ *
+ * Valid while the program runs. Read-only.
+ */
+struct symphony_done {
+	__u64 call;
+	__u64 sender;
+	__u64 endpoint;
+	__u64 queue_time;
+	__u64 service_time;
+	__u32 service;
+	__s32 status;
+	void *__opaque;
+};
+
+/**
+ * struct symphony_change - a replica comes or goes
+ * @endpoint: its id
+ * @service: handle of the service
+ * @nr_replicas: how many there are then
+ *
+ * Valid while the program runs. Read-only.
+ */
+struct symphony_change {
+	__u64 endpoint;
+	__u32 service;
+	__u32 nr_replicas;
+	void *__opaque;
+};
+
+/*
+ * symphony_route_ops.flags: a shadow. It sees the calls and is told of all that
+ * the program in force is told of, but its choices are only compared, and
+ * counted; its answers refuse nothing. A bus or service has one beside the
+ * program in force.
+ */
+#define SYMPHONY_ROUTE_SHADOW	(1U << 0)
+/* The program looks into bodies, with bpf_symphony_peek(). */
+#define SYMPHONY_ROUTE_PEEK	(1U << 1)
+
+/* So many bytes of a body it can see. */
+#define SYMPHONY_PEEK_MAX	64
+
+/**
  * struct symphony_route_ops - chooses among the replicas of a service
  * @route: choose for one call, with bpf_symphony_select(). 0, or the negative
  *	errno with which the call is refused: EACCES, EPERM, EBUSY, ECONNREFUSED
@@ -84,6 +137,13 @@ struct symphony_route {
  *	replica goes before the call has reached it; also when that one died or
  *	was replaced and the call moves: to refuse it then ends it with
  *	ECONNRESET
+ * @done: optional: a call that had reached a replica has its outcome. Once for
+ *	each, also for those routed before the program was there, if another was
+ * @replica_up: optional: a replica came; also called for those there are, when
+ *	the program is attached, replaces another or takes the place of one whose
+ *	link ended. Calls may be routed to it already
+ * @replica_down: optional: a replica went
+ * @flags: SYMPHONY_ROUTE_*
  * @bus: name of the bus
  * @service: name of a service there is, or empty: for all services of the bus
  *	that have no program of their own
@@ -97,6 +157,10 @@ struct symphony_route {
  */
 struct symphony_route_ops {
 	int (*route)(struct symphony_route *route);
+	void (*done)(struct symphony_done *done);
+	void (*replica_up)(struct symphony_change *change);
+	void (*replica_down)(struct symphony_change *change);
+	__u32 flags;
 	char bus[SYMPHONY_BPF_NAME];
 	char service[SYMPHONY_BPF_NAME];
 };
@@ -172,6 +236,20 @@ SYMPHONY_KFUNC int bpf_symphony_select(struct symphony_route *route,
 				       struct symphony_replica *replica);
 
 /**
+ * bpf_symphony_peek() - look into the body
+ * @route: the call
+ * @offset: in bytes
+ * @to: where to
+ * @to__sz: how much, in bytes
+ *
+ * For a program with SYMPHONY_ROUTE_PEEK. What it sees is what the replica gets,
+ * even if the sender writes to the body meanwhile. Return: 0, or -ERANGE: not all
+ * of that is within the body and its first SYMPHONY_PEEK_MAX bytes.
+ */
+SYMPHONY_KFUNC int bpf_symphony_peek(struct symphony_route *route, __u32 offset,
+				     void *to, __u32 to__sz);
+
+/**
  * bpf_symphony_replica_endpoint() - who it is
  * @replica: a replica
  *
@@ -187,6 +265,37 @@ SYMPHONY_KFUNC __u64 bpf_symphony_replica_endpoint(struct symphony_replica *repl
  * received, of all services that it serves.
  */
 SYMPHONY_KFUNC __u32 bpf_symphony_replica_load(struct symphony_replica *replica);
+
+/**
+ * bpf_symphony_replica_taken() - how much it does at once
+ * @replica: a replica
+ *
+ * Return: how many requests its endpoint has received and not answered; the rest
+ * of bpf_symphony_replica_load() is in its queue.
+ */
+SYMPHONY_KFUNC __u32 bpf_symphony_replica_taken(struct symphony_replica *replica);
+
+/**
+ * bpf_symphony_replica_service_time() - how long it takes
+ * @replica: a replica
+ *
+ * Return: ns from when its endpoint receives a request to when it answers it,
+ * smoothed over about the last 8; 0 when it answered none since there is a program.
+ */
+SYMPHONY_KFUNC __u64 bpf_symphony_replica_service_time(struct symphony_replica *replica);
+
+/**
+ * bpf_symphony_replica_scratch() - memory of the program's own
+ * @replica: a replica
+ * @rdwr_buf_size: 8, or less
+ *
+ * Zero when the replica comes. It stays when the program is replaced, and goes
+ * with the replica. Several programs can be at it at once: use atomic operations.
+ * Return: the memory, or NULL when it is to be larger.
+ */
+SYMPHONY_KFUNC __u8 *
+bpf_symphony_replica_scratch(struct symphony_replica *replica,
+			     const __u64 rdwr_buf_size);
 
 /**
  * struct bpf_iter_symphony_replica - an iteration over the replicas of a service
