@@ -2,7 +2,8 @@
 /*
  * Admit: programs that say who may call whom.
  *
- * Asked before there is anything of a call: to refuse one undoes nothing. A gate
+ * Asked when a call is to go to a replica for the first time: nobody has seen
+ * anything of it, and to refuse it undoes what a call without a replica does. A gate
  * that is to fail closed is never open in between: its place is taken by one
  * store, from the program to the closed gate, and from that to the next program.
  */
@@ -52,22 +53,20 @@ static int ask(struct symp_program *program, const struct symp_service *service,
 
 /**
  * symp_admit() - ask the programs, if there are any
+ * @service: what is called
  * @sender: who calls
  * @arg: what it wrote
  *
- * Return: 0, or the errno with which the call is refused.
+ * Within an RCU read section. Return: 0, or the errno with which the call is
+ * refused.
  */
-int symp_admit(const struct symp_endpoint *sender,
+int symp_admit(const struct symp_service *service,
+	       const struct symp_endpoint *sender,
 	       const struct symphony_call *arg)
 {
-	struct symp_service *service;
 	struct symp_program *program;
 	int err = 0;
 
-	guard(rcu)();
-	service = symp_service_by_handle(sender->bus, arg->handle);
-	if (!service)
-		return 0;
 	program = rcu_dereference(sender->bus->programs[SYMP_ADMIT]);
 	if (program)
 		err = ask(program, service, sender, arg);

@@ -50,7 +50,6 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "admit.h"
 #include "bus.h"
 #include "call.h"
 #include "compat.h"
@@ -330,7 +329,7 @@ static void end_doomed(struct list_head *doomed, int status)
 		if (settle_without_answer(call, status, 0)) {
 			withdraw(call, doomed);
 			symp_call_disarm(call);
-			if (static_branch_unlikely(&symp_routes))
+			if (static_branch_unlikely(&symp_times))
 				symp_route_done(call, status);
 		}
 		symp_call_put(call);
@@ -353,7 +352,7 @@ bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 		return false;
 	withdraw(call, &doomed);
 	symp_call_disarm(call);
-	if (static_branch_unlikely(&symp_routes))
+	if (static_branch_unlikely(&symp_times))
 		symp_route_done(call, status);
 	end_doomed(&doomed, status == -ETIMEDOUT ? status : -ECANCELED);
 	return true;
@@ -621,7 +620,7 @@ int symp_call_attach(struct symp_call *call, bool keep)
 	call->attached = true;
 	call->queued = true;
 	WRITE_ONCE(server->load, server->load + 1);
-	if (static_branch_unlikely(&symp_routes)) {
+	if (static_branch_unlikely(&symp_times)) {
 		WRITE_ONCE(call->attached_at, ktime_get_ns());
 		WRITE_ONCE(call->taken_at, 0);
 	}
@@ -827,11 +826,6 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 
 	if (arg->deadline && ktime_get_ns() >= arg->deadline)
 		return -ETIMEDOUT;
-	if (static_branch_unlikely(&symp_admits)) {
-		err = symp_admit(ep, arg);
-		if (err)
-			return err;
-	}
 	call = call_alloc(ep, arg, async);
 	if (!call)
 		return -ENOMEM;

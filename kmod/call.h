@@ -134,7 +134,7 @@ static inline void symp_call_taken(struct symp_call *call)
 {
 	call->queued = false;
 	WRITE_ONCE(call->server->taken, call->server->taken + 1);
-	if (static_branch_unlikely(&symp_routes))
+	if (static_branch_unlikely(&symp_times))
 		WRITE_ONCE(call->taken_at, ktime_get_ns());
 }
 

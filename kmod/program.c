@@ -49,25 +49,32 @@
 
 DEFINE_STATIC_KEY_FALSE(symp_admits);
 DEFINE_STATIC_KEY_FALSE(symp_routes);
+DEFINE_STATIC_KEY_FALSE(symp_shadows);
 DEFINE_STATIC_KEY_FALSE(symp_peeks);
+DEFINE_STATIC_KEY_FALSE(symp_times);
 
-static struct static_key_false *key_of(enum symp_hook hook)
-{
-	return hook == SYMP_ADMIT ? &symp_admits : &symp_routes;
-}
+static struct static_key_false *const key_of[SYMP_NR_HOOKS] = {
+	[SYMP_ADMIT] = &symp_admits,
+	[SYMP_ROUTE] = &symp_routes,
+	[SYMP_SHADOW] = &symp_shadows,
+};
 
-static void count(enum symp_hook hook, bool peeks)
+static void count(const struct symp_program *program)
 {
-	static_branch_inc(key_of(hook));
-	if (peeks)
+	static_branch_inc(key_of[program->hook]);
+	if (program->peeks)
 		static_branch_inc(&symp_peeks);
+	if (program->times)
+		static_branch_inc(&symp_times);
 }
 
-static void uncount(enum symp_hook hook, bool peeks)
+static void uncount(const struct symp_program *program)
 {
-	static_branch_dec(key_of(hook));
-	if (peeks)
+	static_branch_dec(key_of[program->hook]);
+	if (program->peeks)
 		static_branch_dec(&symp_peeks);
+	if (program->times)
+		static_branch_dec(&symp_times);
 }
 
 static LIST_HEAD(programs);
@@ -171,6 +178,7 @@ int symp_program_attach(const struct symp_program_args *args,
 	program->ops = args->ops;
 	program->fail_closed = args->fail_closed;
 	program->peeks = args->peeks;
+	program->times = args->times;
 	program->link = link;
 	program->bus = symp_bus_find(args->bus);
 	if (!program->bus) {
@@ -188,7 +196,7 @@ int symp_program_attach(const struct symp_program_args *args,
 			goto err_put_bus;
 		}
 	}
-	count(args->hook, args->peeks);
+	count(program);
 	mutex_lock(&programs_lock);
 	closed = program_at(place_of(program));
 	if (closed && closed->link) {
@@ -199,14 +207,14 @@ int symp_program_attach(const struct symp_program_args *args,
 	program_set(program, program);
 	mutex_unlock(&programs_lock);
 	if (closed) {
-		uncount(closed->hook, closed->peeks);
+		uncount(closed);
 		kfree_rcu(closed, rcu);
 	}
 	return 0;
 
 err_unlock:
 	mutex_unlock(&programs_lock);
-	uncount(args->hook, args->peeks);
+	uncount(program);
 err_put_bus:
 	symp_bus_put(program->bus);
 err_free:
@@ -233,14 +241,15 @@ int symp_program_replace(const struct symp_program_args *args,
 	new->ops = args->ops;
 	new->fail_closed = args->fail_closed;
 	new->peeks = args->peeks;
+	new->times = args->times;
 	new->link = link;
-	count(new->hook, new->peeks);
+	count(new);
 	mutex_lock(&programs_lock);
 	old = program_find(link);
 	if (new->hook != old->hook || strcmp(args->bus, old->bus->name) ||
 	    strcmp(args->service, old->service ? old->service->name : "")) {
 		mutex_unlock(&programs_lock);
-		uncount(new->hook, new->peeks);
+		uncount(new);
 		kfree(new);
 		return -EINVAL;
 	}
@@ -249,7 +258,7 @@ int symp_program_replace(const struct symp_program_args *args,
 	list_replace(&old->node, &new->node);
 	program_set(old, new);
 	mutex_unlock(&programs_lock);
-	uncount(old->hook, old->peeks);
+	uncount(old);
 	kfree_rcu(old, rcu);
 	return 0;
 }
@@ -259,28 +268,26 @@ void symp_program_detach(struct bpf_link *link)
 {
 	struct symp_program *program;
 	struct symp_bus *bus;
-	enum symp_hook hook;
-	bool closes, peeks;
+	bool closes;
 
 	scoped_guard(mutex, &programs_lock) {
 		program = program_find(link);
 		list_del(&program->node);
 		bus = program->bus;
-		hook = program->hook;
-		peeks = program->peeks;
 		closes = program->fail_closed;
 		if (closes) {
 			program->link = NULL;
 			WRITE_ONCE(program->ops, NULL);
 		} else {
 			program_set(program, NULL);
-			kfree_rcu(program, rcu);
 		}
 	}
 	/* The gate of a bus that nobody is on goes right here. */
 	symp_bus_put(bus);
-	if (!closes)
-		uncount(hook, peeks);
+	if (!closes) {
+		uncount(program);
+		kfree_rcu(program, rcu);
+	}
 }
 
 /* Their bus is in nobody's reach: only closed gates can be left. May sleep. */
@@ -293,7 +300,7 @@ void symp_programs_forget(struct symp_program __rcu **programs)
 		closed = rcu_dereference_protected(programs[hook], true);
 		if (!closed)
 			continue;
-		uncount(hook, closed->peeks);
+		uncount(closed);
 		kfree(closed);
 	}
 }

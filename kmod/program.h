@@ -31,6 +31,7 @@ enum symp_hook {
  * @service: empty for all services of the bus
  * @fail_closed: as in struct symp_program
  * @peeks: likewise
+ * @times: likewise
  */
 struct symp_program_args {
 	enum symp_hook hook;
@@ -39,6 +40,7 @@ struct symp_program_args {
 	const char *service;
 	bool fail_closed;
 	bool peeks;
+	bool times;
 };
 
 /**
@@ -52,6 +54,7 @@ struct symp_program_args {
  * @service: of the bus; NULL for all
  * @fail_closed: without it, calls are refused
  * @peeks: it looks into bodies
+ * @times: it wants to know how long calls take
  * @errors: of its budget, how much it used
  * @disabled: why it is not asked any more, or NULL
  * @same: SYMP_SHADOW: how often it chose what was chosen
@@ -67,6 +70,7 @@ struct symp_program {
 	struct symp_service *service;
 	bool fail_closed;
 	bool peeks;
+	bool times;
 	atomic_t errors;
 	const char *disabled;
 	atomic64_t same;
@@ -74,9 +78,12 @@ struct symp_program {
 	struct rcu_head rcu;
 };
 
-/* Whether there are any that admit; that route, or are shadows. */
+/* Whether there are programs that do so. */
 DECLARE_STATIC_KEY_FALSE(symp_admits);
 DECLARE_STATIC_KEY_FALSE(symp_routes);
+DECLARE_STATIC_KEY_FALSE(symp_shadows);
+DECLARE_STATIC_KEY_FALSE(symp_peeks);
+DECLARE_STATIC_KEY_FALSE(symp_times);
 
 extern const struct bpf_verifier_ops symp_program_verifier_ops;
 int symp_program_check_member(const struct btf_type *type,

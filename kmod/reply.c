@@ -114,7 +114,7 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 	if (err)
 		return err;
 	symp_call_disarm(call);
-	if (static_branch_unlikely(&symp_routes))
+	if (static_branch_unlikely(&symp_times))
 		symp_route_done(call, 0);
 	return 0;
 }

@@ -176,7 +176,7 @@ void symp_route_done(struct symp_call *call, int status)
 	enum symp_hook hook;
 	u64 now;
 
-	/* It did not reach a replica, or before there was a program. */
+	/* It reached no replica, or before somebody wanted to know when. */
 	if (!attached_at)
 		return;
 	now = ktime_get_ns();
@@ -405,6 +405,9 @@ static const struct btf_kfunc_id_set route_kfunc_set = {
 
 /* --- the struct_ops type ---------------------------------------------------- */
 
+#define ROUTE_FLAGS	(SYMPHONY_ROUTE_SHADOW | SYMPHONY_ROUTE_PEEK | \
+			 SYMPHONY_ROUTE_TIMES)
+
 static int route_ops_init(struct btf *btf)
 {
 	module_btf = btf;
@@ -420,7 +423,7 @@ static int route_init_member(const struct btf_type *type,
 
 	switch (__btf_member_bit_offset(type, member) / 8) {
 	case offsetof(struct symphony_route_ops, flags):
-		if (from->flags & ~(SYMPHONY_ROUTE_SHADOW | SYMPHONY_ROUTE_PEEK))
+		if (from->flags & ~ROUTE_FLAGS)
 			return -EINVAL;
 		to->flags = from->flags;
 		return 1;
@@ -450,6 +453,7 @@ static struct symp_program_args route_args(const struct symphony_route_ops *ops)
 		.bus = ops->bus,
 		.service = ops->service,
 		.peeks = ops->flags & SYMPHONY_ROUTE_PEEK,
+		.times = ops->done || ops->flags & SYMPHONY_ROUTE_TIMES,
 	};
 }
 

@@ -28,9 +28,6 @@ struct symp_route_args {
 	u32 head_len;
 };
 
-/* Whether a program looks into bodies. */
-DECLARE_STATIC_KEY_FALSE(symp_peeks);
-
 int symp_route_init(void);
 struct symp_replica *symp_route(const struct symp_service *service,
 				struct symp_replicas *replicas,

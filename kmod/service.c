@@ -14,6 +14,7 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 
+#include "admit.h"
 #include "bus.h"
 #include "call.h"
 #include "endpoint.h"
@@ -552,7 +553,7 @@ static struct symp_replica *choose(struct symp_service *service,
 	if (static_branch_unlikely(&symp_routes))
 		replica = symp_route(service, r, args);
 	replica = replica ?: least_loaded(service, r);
-	if (static_branch_unlikely(&symp_routes))
+	if (static_branch_unlikely(&symp_shadows))
 		symp_route_compare(service, r, args, replica);
 	return replica;
 }
@@ -563,7 +564,7 @@ static struct symp_replica *choose(struct symp_service *service,
  * @pick: (out) the replica, or the activator when there is none
  *
  * Return: 0, -ENOENT (no such handle), -ECONNREFUSED (nobody), or the errno with
- * which a program refuses the call.
+ * which a program does not admit the call, or refuses it.
  */
 int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick)
 {
@@ -573,11 +574,18 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	struct symp_replica *replica;
 	struct symp_endpoint *ep;
 	struct symp_replicas *r;
+	int err;
 
 	guard(rcu)();
 	service = symp_service_by_handle(bus, call->handle);
 	if (!service)
 		return -ENOENT;
+	/* Before it goes anywhere, and not again when it moves. */
+	if (static_branch_unlikely(&symp_admits) && !call->server) {
+		err = symp_admit(service, call->caller, args->arg);
+		if (err)
+			return err;
+	}
 	do {
 		r = rcu_dereference(service->replicas);
 		replica = choose(service, r, args);

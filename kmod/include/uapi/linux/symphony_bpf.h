@@ -124,6 +124,8 @@ struct symphony_change {
 #define SYMPHONY_ROUTE_SHADOW	(1U << 0)
 /* The program looks into bodies, with bpf_symphony_peek(). */
 #define SYMPHONY_ROUTE_PEEK	(1U << 1)
+/* It asks for bpf_symphony_replica_service_time(). */
+#define SYMPHONY_ROUTE_TIMES	(1U << 2)
 
 /* So many bytes of a body it can see. */
 #define SYMPHONY_PEEK_MAX	64
@@ -138,7 +140,7 @@ struct symphony_change {
  *	was replaced and the call moves: to refuse it then ends it with
  *	ECONNRESET
  * @done: optional: a call that had reached a replica has its outcome. Once for
- *	each, also for those routed before the program was there, if another was
+ *	each, also for those that came when another such program was there
  * @replica_up: optional: a replica came; also called for those there are, when
  *	the program is attached, replaces another or takes the place of one whose
  *	link ended. Calls may be routed to it already
@@ -280,7 +282,8 @@ SYMPHONY_KFUNC __u32 bpf_symphony_replica_taken(struct symphony_replica *replica
  * @replica: a replica
  *
  * Return: ns from when its endpoint receives a request to when it answers it,
- * smoothed over about the last 8; 0 when it answered none since there is a program.
+ * smoothed over about the last 8; 0 when it is not known. For a program with
+ * SYMPHONY_ROUTE_TIMES, or @done.
  */
 SYMPHONY_KFUNC __u64 bpf_symphony_replica_service_time(struct symphony_replica *replica);
 
