@@ -60,6 +60,7 @@
 #include "notice.h"
 #include "route.h"
 #include "service.h"
+#include "stats.h"
 
 static struct kmem_cache *calls_cache;
 static struct workqueue_struct *expiry;
@@ -219,6 +220,8 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	lockdep_assert_held(&ep->lock);
 	call->status = status;
 	call->offset = offset;
+	if (likely(call->service))
+		symp_stats_outcome(call->service->stats, status);
 	if (!ep->dead && call->async) {
 		/* The record stands in front of where a replier may write. */
 		if (offset == SYMPHONY_NO_OFFSET) {
@@ -315,6 +318,45 @@ static bool settle_without_answer(struct symp_call *call, int status, u32 needed
 	return true;
 }
 
+/* The service time of the last call counts for a part of this many. */
+#define SMOOTHED	8
+
+/* Several write at once: then one of them does not count. */
+static void smooth(u64 *smoothed, u64 time)
+{
+	u64 before = READ_ONCE(*smoothed);
+
+	if (before)
+		time = before - before / SMOOTHED + time / SMOOTHED;
+	WRITE_ONCE(*smoothed, time);
+}
+
+/**
+ * symp_call_ended() - somebody wants to know how long it took
+ * @call: the call, referenced, with an outcome; no lock held
+ * @status: of that
+ */
+void symp_call_ended(struct symp_call *call, int status)
+{
+	u64 attached_at = READ_ONCE(call->attached_at);
+	u64 taken_at = READ_ONCE(call->taken_at);
+	u64 now, queue_time, service_time = 0;
+
+	/* It reached no replica, or before somebody wanted to know. */
+	if (!attached_at)
+		return;
+	now = ktime_get_ns();
+	queue_time = (taken_at ?: now) - attached_at;
+	if (taken_at)
+		service_time = max(now - taken_at, 1);
+	if (taken_at && !status)
+		smooth(&call->server->service_time, service_time);
+	symp_stats_times(call->service->stats, queue_time, service_time);
+	if (static_branch_unlikely(&symp_routes) ||
+	    static_branch_unlikely(&symp_shadows))
+		symp_route_done(call, status, queue_time, service_time);
+}
+
 /*
  * End the calls on the list, and what was made for them. A chain can be long:
  * the list takes the place of recursion.
@@ -330,7 +372,7 @@ static void end_doomed(struct list_head *doomed, int status)
 			withdraw(call, doomed);
 			symp_call_disarm(call);
 			if (static_branch_unlikely(&symp_times))
-				symp_route_done(call, status);
+				symp_call_ended(call, status);
 		}
 		symp_call_put(call);
 	}
@@ -353,7 +395,7 @@ bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 	withdraw(call, &doomed);
 	symp_call_disarm(call);
 	if (static_branch_unlikely(&symp_times))
-		symp_route_done(call, status);
+		symp_call_ended(call, status);
 	end_doomed(&doomed, status == -ETIMEDOUT ? status : -ECANCELED);
 	return true;
 }
@@ -387,6 +429,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->needed = 0;
 	call->waiter = async ? NULL : current;
 	call->server = NULL;
+	call->service = NULL;
 	call->moving = NULL;
 	call->attached = false;
 	call->queued = false;
@@ -517,6 +560,7 @@ int symp_call_route(struct symp_call *call, const struct symphony_call *arg,
 	}
 	old = call->server;
 	call->server = pick.ep;
+	call->service = pick.service;
 	if (ep->last.id == pick.ep->id)
 		lane = ep->last.lane;
 	spin_unlock(&ep->lock);
@@ -530,7 +574,6 @@ int symp_call_route(struct symp_call *call, const struct symphony_call *arg,
 		ep->last.id = pick.ep->id;
 		ep->last.lane = lane;
 	}
-	call->service = pick.service;
 	call->lane = lane;
 	call->epoch = pick.epoch;
 	call->notify = pick.notify;

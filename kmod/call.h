@@ -44,7 +44,7 @@ struct symphony_wait;
  * @expire: what @timer starts
  * @server: the replica, referenced; changes, under the caller's lock, only
  *	while the call is not attached
- * @service: what it is for; known once there is a server
+ * @service: what it is for; NULL until there is a server
  * @lane: the caller's lane there
  * @epoch: of the server, as the call found it
  * @notify: the server wants to hear when nobody waits for an answer any more
@@ -113,6 +113,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 int symp_call_wait(struct symp_endpoint *ep, struct symphony_wait *arg,
 		   bool nonblock);
 int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot);
+void symp_call_ended(struct symp_call *call, int status);
 bool symp_call_finish(struct symp_call *call, int status, u32 needed);
 void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,

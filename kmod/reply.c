@@ -5,7 +5,8 @@
 #include "call.h"
 #include "endpoint.h"
 #include "reply.h"
-#include "route.h"
+#include "service.h"
+#include "stats.h"
 
 static void write_answer(struct symphony_msg *msg, struct symp_call *call,
 			 const struct symphony_reply *arg,
@@ -105,6 +106,9 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 			write_answer(symp_pool_msg(pool, at), call, arg, from);
 			call->larger = larger;
 			symp_call_settle(call, 0, at, handoff);
+			if (arg->flags & SYMPHONY_REPLY_ERROR)
+				symp_stats_inc(call->service->stats,
+					       SYMP_STAT_ERRORS);
 		}
 	} else {
 		err = -ESRCH;
@@ -115,7 +119,7 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 		return err;
 	symp_call_disarm(call);
 	if (static_branch_unlikely(&symp_times))
-		symp_route_done(call, 0);
+		symp_call_ended(call, 0);
 	return 0;
 }
 

@@ -144,49 +144,29 @@ void symp_route_compare(const struct symp_service *service,
 
 /* What a program is told of, and is not asked about. */
 
-/* The service time of the last call counts for a part of this many. */
-#define SMOOTHED	8
-
-/* Several write at once: then one of them does not count. */
-static void smooth(u64 *smoothed, u64 time)
-{
-	u64 before = READ_ONCE(*smoothed);
-
-	if (before)
-		time = before - before / SMOOTHED + time / SMOOTHED;
-	WRITE_ONCE(*smoothed, time);
-}
-
 /**
  * symp_route_done() - a call has its outcome
- * @call: the call, referenced; no lock held
+ * @call: a call that had reached a replica, referenced; no lock held
  * @status: of the outcome
+ * @queue_time: as in struct symphony_done
+ * @service_time: likewise
  */
-void symp_route_done(struct symp_call *call, int status)
+void symp_route_done(const struct symp_call *call, int status, u64 queue_time,
+		     u64 service_time)
 {
-	u64 attached_at = READ_ONCE(call->attached_at);
-	u64 taken_at = READ_ONCE(call->taken_at);
 	struct symphony_done shown = {
 		.call = call->id,
 		.sender = call->caller->id,
+		.endpoint = call->server->id,
+		.queue_time = queue_time,
+		.service_time = service_time,
+		.service = call->service->handle,
 		.status = status,
 	};
 	const struct symphony_route_ops *ops;
 	const struct symp_program *program;
 	enum symp_hook hook;
-	u64 now;
 
-	/* It reached no replica, or before somebody wanted to know when. */
-	if (!attached_at)
-		return;
-	now = ktime_get_ns();
-	shown.endpoint = call->server->id;
-	shown.service = call->service->handle;
-	shown.queue_time = (taken_at ?: now) - attached_at;
-	if (taken_at)
-		shown.service_time = max(now - taken_at, 1);
-	if (taken_at && !status)
-		smooth(&call->server->service_time, shown.service_time);
 	guard(rcu)();
 	for (hook = SYMP_ROUTE; hook <= SYMP_SHADOW; hook++) {
 		program = program_of(call->caller->bus, call->service, hook);

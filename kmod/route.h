@@ -36,7 +36,8 @@ void symp_route_compare(const struct symp_service *service,
 			struct symp_replicas *replicas,
 			const struct symp_route_args *args,
 			const struct symp_replica *chosen);
-void symp_route_done(struct symp_call *call, int status);
+void symp_route_done(const struct symp_call *call, int status, u64 queue_time,
+		     u64 service_time);
 void symp_route_replica(const struct symp_service *service,
 			const struct symp_endpoint *ep, bool up);
 void symp_route_changed(enum symp_hook hook, struct symp_bus *bus,

@@ -24,6 +24,7 @@
 #include "notice.h"
 #include "route.h"
 #include "service.h"
+#include "stats.h"
 
 static const struct rhashtable_params names_params = {
 	.key_len = sizeof_field(struct symp_service, name),
@@ -56,6 +57,7 @@ void symp_service_table_destroy(struct symp_bus *bus)
 	xa_for_each(&bus->services, handle, service) {
 		symp_programs_forget(service->programs);
 		symp_account_put(service->account);
+		free_percpu(service->stats);
 		kfree(service);
 	}
 	xa_destroy(&bus->services);
@@ -151,6 +153,9 @@ static struct symp_service *service_create(struct symp_bus *bus,
 	service = kzalloc(sizeof(*service), GFP_KERNEL_ACCOUNT);
 	if (!service)
 		goto err_uncharge;
+	service->stats = alloc_percpu_gfp(struct symp_stats, GFP_KERNEL_ACCOUNT);
+	if (!service->stats)
+		goto err_free;
 	strscpy(service->name, name);
 	service->uid = uid;
 	service->account = symp_account_get(account);
@@ -161,7 +166,7 @@ static struct symp_service *service_create(struct symp_bus *bus,
 			*limit = SYMPHONY_LIMIT_SERVICES;
 			err = -EDQUOT;
 		}
-		goto err_free;
+		goto err_put;
 	}
 	err = rhashtable_insert_fast(&bus->names, &service->node, names_params);
 	if (err)
@@ -172,8 +177,10 @@ err_erase:
 	xa_erase(&bus->services, service->handle);
 	/* A handle can be guessed: a pick may be looking at it. */
 	synchronize_rcu();
-err_free:
+err_put:
 	symp_account_put(service->account);
+	free_percpu(service->stats);
+err_free:
 	kfree(service);
 err_uncharge:
 	symp_account_uncharge(account, SYMP_SERVICES, 1);
@@ -584,17 +591,21 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	if (static_branch_unlikely(&symp_admits) && !call->server) {
 		err = symp_admit(service, call->caller, args->arg);
 		if (err)
-			return err;
+			goto refused;
 	}
 	do {
 		r = rcu_dereference(service->replicas);
 		replica = choose(service, r, args);
-		if (IS_ERR(replica))
-			return PTR_ERR(replica);
+		if (IS_ERR(replica)) {
+			err = PTR_ERR(replica);
+			goto refused;
+		}
 		ep = replica ? READ_ONCE(replica->ep) :
 			       rcu_dereference(service->activator);
-		if (!ep || (!replica && READ_ONCE(ep->dead)))
-			return -ECONNREFUSED;
+		if (!ep || (!replica && READ_ONCE(ep->dead))) {
+			err = -ECONNREFUSED;
+			goto refused;
+		}
 		/* Pairs with the release in symp_endpoint_next_epoch(). */
 		pick->epoch = smp_load_acquire(&ep->epoch);
 		/* Getting it fails when it died this moment. */
@@ -606,4 +617,9 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	pick->notify = replica && replica->notify;
 	pick->park = !replica;
 	return 0;
+
+refused:
+	if (!call->server)
+		symp_stats_inc(service->stats, SYMP_STAT_REFUSALS);
+	return err;
 }

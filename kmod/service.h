@@ -17,6 +17,7 @@ struct symp_account;
 struct symp_bus;
 struct symp_endpoint;
 struct symp_route_args;
+struct symp_stats;
 
 /**
  * struct symp_replica - an endpoint that serves a service
@@ -60,6 +61,7 @@ struct symp_replicas {
  * @activator: holds the calls while there is no replica, or NULL; likewise
  * @activated: it was told, and no replica came yet; under its lock
  * @programs: see program.c
+ * @stats: see stats.h
  *
  * Lives as long as its bus: a handle never changes its meaning, and a name that
  * lost its last replica cannot be taken by somebody else.
@@ -77,6 +79,7 @@ struct symp_service {
 	struct symp_endpoint __rcu *activator;
 	bool activated;
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
+	struct symp_stats __percpu *stats;
 };
 
 /**

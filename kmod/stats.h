@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Stats: what became of the calls of a service. */
+#ifndef SYMP_STATS_H
+#define SYMP_STATS_H
+
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+/* The first is for less than 2 µs, each other for twice as long, the last for all. */
+#define SYMP_STATS_BUCKETS	24
+
+/* What a call can come to. */
+enum symp_stat {
+	SYMP_STAT_REPLIES,
+	SYMP_STAT_ERRORS,	/* of them, the extension's error replies */
+	SYMP_STAT_TIMEOUTS,
+	SYMP_STAT_CANCELS,
+	SYMP_STAT_RESETS,	/* the replica died, or stopped serving */
+	SYMP_STAT_OTHERS,	/* too large an answer, the caller's death */
+	SYMP_STAT_REFUSALS,	/* never made: a program, or nobody there */
+	SYMP_NR_STATS,
+};
+
+/**
+ * struct symp_stats - counters of a service, on one processor
+ * @nr: by outcome
+ * @queue_time: calls by the time until they were received, or ended before
+ * @service_time: calls that were received by the time from then to the end
+ *
+ * Times are taken while the parameter "stats" is on, or a program wants them.
+ */
+struct symp_stats {
+	u64 nr[SYMP_NR_STATS];
+	u64 queue_time[SYMP_STATS_BUCKETS];
+	u64 service_time[SYMP_STATS_BUCKETS];
+};
+
+struct symp_service;
+
+static inline void symp_stats_inc(struct symp_stats __percpu *stats,
+				  enum symp_stat what)
+{
+	this_cpu_inc(stats->nr[what]);
+}
+
+void symp_stats_outcome(struct symp_stats __percpu *stats, int status);
+void symp_stats_times(struct symp_stats __percpu *stats, u64 queue_time,
+		      u64 service_time);
+void symp_stats_sum(const struct symp_stats __percpu *stats,
+		    struct symp_stats *sum);
+
+#endif
