@@ -61,6 +61,7 @@
 #include "route.h"
 #include "service.h"
 #include "stats.h"
+#include "trace.h"
 
 static struct kmem_cache *calls_cache;
 static struct workqueue_struct *expiry;
@@ -220,6 +221,7 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	lockdep_assert_held(&ep->lock);
 	call->status = status;
 	call->offset = offset;
+	trace_symphony_call_done(call);
 	if (likely(call->service))
 		symp_stats_outcome(call->service->stats, status);
 	if (!ep->dead && call->async) {
@@ -667,6 +669,7 @@ int symp_call_attach(struct symp_call *call, bool keep)
 		WRITE_ONCE(call->attached_at, ktime_get_ns());
 		WRITE_ONCE(call->taken_at, 0);
 	}
+	trace_symphony_call_queued(call);
 	if (unlikely(call->park))
 		park(call, &notice);
 	else
@@ -875,6 +878,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	err = call_register(call, arg, &limit);
 	if (err)
 		goto out;
+	trace_symphony_call_made(call, arg);
 	err = put_name(call, uarg);
 	while (!err) {
 		err = call_deliver(call, arg, !async && !nonblock, &limit);

@@ -26,6 +26,7 @@
 #include "endpoint.h"
 #include "notice.h"
 #include "queue.h"
+#include "trace.h"
 
 /* Messages taken under one hold of the lock. */
 #define RECEIVE_CHUNK	16
@@ -110,6 +111,7 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	case SYMP_REQUEST:
 		call = container_of(item, struct symp_call, request);
 		symp_call_taken(call);
+		trace_symphony_call_received(call);
 		s->user = 1;
 		return NULL;
 	case SYMP_ANSWER:
