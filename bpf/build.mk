@@ -4,12 +4,12 @@
 BPF_POLICIES := $(basename $(basename $(notdir $(wildcard bpf/*.bpf.c))))
 BPF_SKELS := $(BPF_POLICIES:%=$(O)/bpf/%.skel.h)
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
-	-Ikmod/include/uapi -I/usr/include/$(shell $(CC) -print-multiarch)
+	-Ikmod/include/uapi -Ilibbus/include -I/usr/include/$(shell $(CC) -print-multiarch)
 
 # Programs of tests stand beside those.
 vpath %.bpf.c bpf tests/device
 
-$(O)/obj/bpf/%.bpf.o: %.bpf.c kmod/include/uapi/linux/symphony_bpf.h
+$(O)/obj/bpf/%.bpf.o: %.bpf.c kmod/include/uapi/linux/symphony_bpf.h libbus/include/symphony/policy.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 	llvm-strip -g $@
