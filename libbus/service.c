@@ -83,6 +83,17 @@ int service_resolve(struct sbus *bus, const char *id, struct service **service,
 	return r ? error_call(error, bus, id, 0, r, 0) : 0;
 }
 
+SBUS_API int sbus_resolve(struct sbus *bus, const char *extension, uint64_t *handle,
+			  struct sbus_error *error)
+{
+	struct service *service;
+	int r = service_resolve(bus, extension, &service, error);
+
+	if (!r)
+		*handle = service->handle;
+	return r;
+}
+
 struct service *service_by_handle(struct sbus *bus, uint64_t handle)
 {
 	struct service *service;

@@ -261,6 +261,18 @@ SBUS_API const char *sbus_name(const struct sbus *bus);
 SBUS_API bool sbus_is_creator(const struct sbus *bus);
 
 /**
+ * sbus_resolve() - the number of an extension, which BPF programs see
+ * @bus: the connection
+ * @extension: its id
+ * @handle: (out) the same for everybody, as long as the bus is there
+ * @error: filled on failure
+ *
+ * Errors: ENOENT (nobody on this bus ever claimed it), EINVAL, ESHUTDOWN, ENOMEM.
+ */
+SBUS_API int sbus_resolve(struct sbus *bus, const char *extension, uint64_t *handle,
+			  struct sbus_error *error);
+
+/**
  * struct sbus_use - how much of something a user has
  * @used: now
  * @max: at most
