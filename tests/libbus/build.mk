@@ -15,8 +15,8 @@ $(LIBBUS_TEST_PROGS): $(O)/tests/libbus-%: $(O)/obj/tests/libbus/%.o \
 		$(O)/obj/tests/libbus/common.o $(O)/obj/tests/libbus/server.o \
 		$(O)/obj/tests/device/device.o $(O)/obj/libbus/idmap.o $(O)/libsymphony.so
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson \
-		-Wl,-rpath,'$$ORIGIN/..'
+	$(CC) $(LDFLAGS) -o $@ $(filter-out %.bpf.o,$(filter %.o,$^)) -L$(O) $(LIBBUS_TEST_LIBS) \
+		-lsymphony -lyyjson -Wl,-rpath,'$$ORIGIN/..'
 
 # What the tests load and run.
 $(LIBBUS_TEST_PROGS): | $(O)/libbus-plugin.so $(O)/libbus-probe
@@ -26,3 +26,7 @@ $(O)/libbus-plugin.so: tests/libbus/plugin.c $(O)/libsymphony.so
 
 $(O)/libbus-probe: $(O)/obj/tests/libbus/probe.o $(O)/obj/tests/libbus/common.o $(O)/libsymphony.so
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson -Wl,-rpath,'$$ORIGIN'
+
+# What needs the second library too.
+$(O)/tests/libbus-router: $(O)/libsymphony-bpf.so $(O)/obj/bpf/spill.bpf.o $(O)/obj/bpf/gate.bpf.o
+$(O)/tests/libbus-router: LIBBUS_TEST_LIBS := -lsymphony-bpf

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* A policy: an object file with one program, loaded for a bus and service. */
+#ifndef LIBBUS_BPF_POLICY_H
+#define LIBBUS_BPF_POLICY_H
+
+#include <symphony/router.h>
+
+struct bpf_map;
+struct bpf_object;
+
+struct policy {
+	struct bpf_object *object;
+	struct bpf_map *ops;		/* its struct_ops map */
+	bool admits;			/* or routes */
+};
+
+/*
+ * @name as for sbus_router_attach(), @service can be NULL. With @options set, the
+ * program is ready to be attached.
+ */
+int policy_load(struct policy *policy, const char *bus, const char *service, const char *name,
+		const char *options, struct sbus_error *error);
+void policy_deinit(struct policy *policy);
+
+#endif

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: MIT
+/* Policies, attached by name: options, replacing, pins, and what the errors say. */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <symphony/router.h>
+
+#include "kselftest_harness.h"
+
+#include "server.h"
+
+#define REPLICAS 4
+
+FIXTURE(router)
+{
+	struct server server[REPLICAS];
+	struct sbus *bus;
+	struct sbus_router *router;
+	struct sbus_error error;
+	char pin[64];
+};
+
+FIXTURE_SETUP(router)
+{
+	if (geteuid())
+		SKIP(return, "needs root");
+	for (int i = 0; i < REPLICAS; i++)
+		ASSERT_EQ(0, server_start(&self->server[i], "svc", 1, 0));
+	self->bus = test_open();
+	ASSERT_NE(NULL, self->bus);
+	snprintf(self->pin, sizeof(self->pin), "/sys/fs/bpf/%s", test_bus());
+}
+
+FIXTURE_TEARDOWN(router)
+{
+	unlink(self->pin);
+	sbus_router_free(self->router);
+	sbus_error_clear(&self->error);
+	sbus_unref(self->bus);
+	for (int i = 0; i < REPLICAS; i++)
+		server_stop(&self->server[i]);
+}
+
+static int attach(FIXTURE_DATA(router) *self, const char *policy, const char *options)
+{
+	return sbus_router_attach(&self->router, test_bus(), "svc", policy, options, &self->error);
+}
+
+/* Makes a call; which replica had it, or -errno. */
+static int where(FIXTURE_DATA(router) *self, uint64_t key)
+{
+	struct sbus_request request = request_for("svc", "echo", "x", 1);
+	int before[REPLICAS], r;
+
+	for (int i = 0; i < REPLICAS; i++)
+		before[i] = self->server[i].handled;
+	request.key = key;
+	request.timeout = 10000 * MS;
+	r = sbus_call(self->bus, &request, NULL, NULL);
+	for (int i = 0; i < REPLICAS && !r; i++)
+		if (self->server[i].handled != before[i])
+			return i;
+	return r ? r : -EBADMSG;
+}
+
+static void expect_says(FIXTURE_DATA(router) *self, struct __test_metadata *_metadata, int r,
+			int expected, const char *text)
+{
+	const char *said = sbus_error_message(&self->error);
+
+	TH_LOG("%s", said);
+	EXPECT_EQ(expected, r);
+	EXPECT_EQ(expected, self->error.error);
+	EXPECT_NE(NULL, strstr(said, text));
+	sbus_error_clear(&self->error);
+}
+
+#define EXPECT_SAYS(r, expected, text) expect_says(self, _metadata, r, expected, text)
+
+TEST_F(router, every_policy_that_comes_with_it_can_be_attached)
+{
+	int nr = 0;
+
+	for (const char *const *policy = sbus_router_policies(); *policy; policy++, nr++) {
+		char name[16];
+
+		if (!strcmp(*policy, "acl"))
+			continue;
+		ASSERT_EQ(0, attach(self, *policy, NULL));
+		EXPECT_EQ(0, sbus_router_policy(self->router, name, &self->error));
+		EXPECT_EQ(0, strcmp(*policy, name));
+		EXPECT_EQ(0, strcmp(test_bus(), sbus_router_bus(self->router)));
+		EXPECT_EQ(0, strcmp("svc", sbus_router_service(self->router)));
+		for (int i = 0; i < 10; i++)
+			EXPECT_LE(0, where(self, i));
+		self->router = sbus_router_free(self->router);
+	}
+	EXPECT_LE(4, nr);
+}
+
+TEST_F(router, round_robin_is_exact)
+{
+	int count[REPLICAS] = { 0 };
+
+	ASSERT_EQ(0, attach(self, "round_robin", NULL));
+	for (int i = 0, first = where(self, 0); i < 400; i++) {
+		int at = where(self, 0);
+
+		EXPECT_EQ((first + 1 + i) % REPLICAS, at);
+		count[at]++;
+	}
+	TH_LOG("400 calls: %d, %d, %d, %d", count[0], count[1], count[2], count[3]);
+}
+
+TEST_F(router, options_are_set_live)
+{
+	static const int percents[] = { 20, 0, 100, 50 };
+	uint32_t value;
+	char text[32];
+
+	ASSERT_EQ(0, attach(self, "canary", "percent=20, newest=1"));
+	for (int i = 0; i < 4; i++) {
+		int newest = 0;
+
+		snprintf(text, sizeof(text), "percent=%d", percents[i]);
+		if (i)
+			EXPECT_EQ(0, sbus_router_set(self->router, text, &self->error));
+		EXPECT_EQ(0, sbus_router_get(self->router, "percent", &value, &self->error));
+		EXPECT_EQ(percents[i], value);
+		EXPECT_EQ(0, sbus_router_get(self->router, "newest", &value, &self->error));
+		EXPECT_EQ(1, value);
+		for (int j = 0; j < 500; j++)
+			newest += where(self, 0) == REPLICAS - 1;
+		TH_LOG("%d %% asked for, %.1f %% of 500 calls", percents[i], newest / 5.);
+		EXPECT_TRUE(newest >= 5 * percents[i] - 5 && newest <= 5 * percents[i] + 5);
+	}
+}
+
+TEST_F(router, options_are_checked)
+{
+	uint32_t value;
+
+	EXPECT_SAYS(attach(self, "canary", "percent=101"), -EINVAL, "from 0 to 100");
+	EXPECT_SAYS(attach(self, "canary", "percnt=1"), -EINVAL, "it has percent=0..100");
+	EXPECT_SAYS(attach(self, "canary", "percent"), -EINVAL, "NAME=VALUE");
+	EXPECT_SAYS(attach(self, "canary", "percent="), -EINVAL, "from 0 to 100");
+	EXPECT_SAYS(attach(self, "canary", "percent=-1"), -EINVAL, "from 0 to 100");
+	EXPECT_SAYS(attach(self, "canary", "percent=1x"), -EINVAL, "from 0 to 100");
+	EXPECT_SAYS(attach(self, "canary", "percent=99999999999999999999"), -EINVAL, "to 100");
+	EXPECT_SAYS(attach(self, "canary", "allow=0::svc"), -EINVAL, "no option \"allow\"");
+	EXPECT_SAYS(attach(self, "round_robin", "percent=1"), -EINVAL, "it has none");
+	ASSERT_EQ(0, attach(self, "canary", "percent=7"));
+	/* All or nothing. */
+	EXPECT_SAYS(sbus_router_set(self->router, "percent=8,newest=0", &self->error), -EINVAL,
+		    "newest");
+	EXPECT_EQ(0, sbus_router_get(self->router, "percent", &value, &self->error));
+	EXPECT_EQ(7, value);
+	EXPECT_SAYS(sbus_router_get(self->router, "bound", &value, &self->error), -EINVAL,
+		    "no option \"bound\"");
+	EXPECT_EQ(0, sbus_router_set(self->router, NULL, &self->error));
+	EXPECT_EQ(0, sbus_router_set(self->router, "", &self->error));
+}
+
+TEST_F(router, is_replaced)
+{
+	struct sbus_router *second = NULL;
+	char name[16];
+
+	ASSERT_EQ(0, attach(self, "canary", "percent=100"));
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(REPLICAS - 1, where(self, 0));
+	EXPECT_SAYS(sbus_router_attach(&second, test_bus(), "svc", "round_robin", NULL, &self->error),
+		    -EEXIST, "has one already");
+	ASSERT_EQ(0, sbus_router_replace(self->router, "round_robin", NULL, &self->error));
+	for (int i = 0, first = where(self, 0); i < 8; i++)
+		EXPECT_EQ((first + 1 + i) % REPLICAS, where(self, 0));
+	ASSERT_EQ(0, sbus_router_replace(self->router, "canary", "percent=100", &self->error));
+	EXPECT_EQ(0, sbus_router_policy(self->router, name, &self->error));
+	EXPECT_EQ(0, strcmp("canary", name));
+	/* What fails leaves all as it was. */
+	EXPECT_SAYS(sbus_router_replace(self->router, "acl", NULL, &self->error), -EINVAL,
+		    "cannot take the place of");
+	EXPECT_SAYS(sbus_router_replace(self->router, "canary", "percent=200", &self->error),
+		    -EINVAL, "from 0 to 100");
+	EXPECT_SAYS(sbus_router_replace(self->router, "nonsense", NULL, &self->error), -ENOENT,
+		    "no policy \"nonsense\"");
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(REPLICAS - 1, where(self, 0));
+}
+
+struct load {
+	struct sbus *bus;
+	atomic_bool stop;
+	atomic_int done, failed;
+};
+
+static void *load_thread(void *arg)
+{
+	struct load *load = arg;
+
+	while (!load->stop) {
+		struct sbus_request request = request_for("svc", "echo", "x", 1);
+
+		if (sbus_call(load->bus, &request, NULL, NULL))
+			load->failed++;
+		load->done++;
+	}
+	return NULL;
+}
+
+TEST_F(router, no_call_fails_while_it_is_replaced)
+{
+	struct load load = { .bus = self->bus };
+	pthread_t threads[2];
+	int replaced = 0;
+
+	ASSERT_EQ(0, attach(self, "round_robin", NULL));
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, load_thread, &load));
+	for (uint64_t end = sbus_now() + 5000 * MS; sbus_now() < end; replaced++)
+		ASSERT_EQ(0, sbus_router_replace(self->router,
+						 replaced % 2 ? "canary" : "consistent_hash", NULL,
+						 &self->error));
+	load.stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	TH_LOG("%d calls, %d failed, while the policy was replaced %d times", load.done,
+	       load.failed, replaced);
+	EXPECT_EQ(0, load.failed);
+	EXPECT_LT(0, replaced);
+}
+
+TEST_F(router, pinned_it_outlives_its_process)
+{
+	struct sbus_router *again = NULL;
+	uint32_t value;
+	int status;
+	pid_t pid;
+
+	/* A fork with threads about, of which libbpf knows nothing. */
+	pid = fork();
+	if (!pid) {
+		if (sbus_router_attach(&self->router, test_bus(), "svc", "canary", "percent=100",
+				       NULL) ||
+		    sbus_router_pin(self->router, self->pin, NULL))
+			_exit(1);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	ASSERT_EQ(0, status);
+	for (int i = 0; i < 4; i++)
+		EXPECT_EQ(REPLICAS - 1, where(self, 0));
+
+	ASSERT_EQ(0, sbus_router_open(&self->router, self->pin, &self->error));
+	EXPECT_EQ(0, strcmp(test_bus(), sbus_router_bus(self->router)));
+	EXPECT_EQ(0, strcmp("svc", sbus_router_service(self->router)));
+	EXPECT_EQ(0, sbus_router_get(self->router, "percent", &value, &self->error));
+	EXPECT_EQ(100, value);
+	ASSERT_EQ(0, sbus_router_set(self->router, "percent=0", &self->error));
+	for (int i = 0; i < 4; i++)
+		EXPECT_NE(REPLICAS - 1, where(self, 0));
+	/* Who has it open sees what somebody else made of it. */
+	ASSERT_EQ(0, sbus_router_open(&again, self->pin, &self->error));
+	ASSERT_EQ(0, sbus_router_replace(again, "consistent_hash", "bound=200", &self->error));
+	EXPECT_EQ(0, sbus_router_get(self->router, "bound", &value, &self->error));
+	EXPECT_EQ(200, value);
+	for (int i = 0, at = where(self, 77); i < 8; i++)
+		EXPECT_EQ(at, where(self, 77));
+	EXPECT_EQ(0, sbus_router_detach(again, &self->error));
+	EXPECT_NE(0, access(self->pin, F_OK));
+	EXPECT_SAYS(sbus_router_set(self->router, "bound=200", &self->error), -ENOLINK,
+		    "was detached");
+	EXPECT_SAYS(sbus_router_replace(self->router, "canary", NULL, &self->error), -ENOLINK,
+		    "was detached");
+	EXPECT_EQ(0, sbus_router_detach(self->router, &self->error));
+	sbus_router_free(again);
+	EXPECT_SAYS(sbus_router_open(&again, self->pin, &self->error), -ENOENT, "nothing is pinned");
+}
+
+TEST_F(router, pins_are_refused_where_they_cannot_be)
+{
+	ASSERT_EQ(0, attach(self, "canary", NULL));
+	EXPECT_SAYS(sbus_router_pin(self->router, "/tmp/pin", &self->error), -EPERM,
+		    "not in a BPF file system");
+	EXPECT_SAYS(sbus_router_pin(self->router, "/sys/fs/bpf/a.b", &self->error), -EPERM, "\".\"");
+	EXPECT_SAYS(sbus_router_pin(self->router, "/sys/fs/bpf/no/such", &self->error), -ENOENT,
+		    "folder");
+	ASSERT_EQ(0, sbus_router_pin(self->router, self->pin, &self->error));
+	EXPECT_SAYS(sbus_router_pin(self->router, self->pin, &self->error), -EEXIST, "already");
+}
+
+TEST_F(router, a_policy_of_ones_own_is_a_file)
+{
+	char path[256];
+	uint32_t value;
+
+	snprintf(path, sizeof(path), "%s/obj/bpf/spill.bpf.o", getenv("O"));
+	ASSERT_EQ(0, attach(self, path, "most=2"));
+	EXPECT_EQ(0, sbus_router_get(self->router, "most", &value, &self->error));
+	EXPECT_EQ(2, value);
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(0, where(self, 0));
+}
+
+TEST_F(router, errors_say_what_to_do)
+{
+	char path[256];
+
+	EXPECT_SAYS(attach(self, "nonsense", NULL), -ENOENT, "no policy \"nonsense\"");
+	EXPECT_SAYS(attach(self, "./nonsense.bpf.o", NULL), -ENOENT, "was not opened");
+	EXPECT_SAYS(attach(self, "/proc/self/exe", NULL), -EINVAL, "libbpf:");
+	EXPECT_SAYS(sbus_router_attach(&self->router, "nobody", "svc", "canary", NULL, &self->error),
+		    -ENOENT, "service \"svc\" on bus \"nobody\"");
+	EXPECT_SAYS(sbus_router_attach(&self->router, test_bus(), "nobody", "canary", NULL,
+				       &self->error),
+		    -ENOENT, "service \"nobody\"");
+	EXPECT_SAYS(sbus_router_attach(&self->router, "No!", NULL, "canary", NULL, &self->error),
+		    -EINVAL, "bus \"No!\"");
+	snprintf(path, sizeof(path), "%s/obj/bpf/gate.bpf.o", getenv("O"));
+	EXPECT_SAYS(attach(self, path, NULL), -EINVAL, "more than one struct_ops map");
+	EXPECT_SAYS(sbus_router_open(&self->router, "/sys/fs/bpf/nothing", &self->error), -ENOENT,
+		    "nothing is pinned there");
+}
+
+TEST_F(router, without_capabilities_it_says_so)
+{
+	int pipes[2], status;
+	char said[1024] = "";
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(pipes));
+	pid = fork();
+	if (!pid) {
+		int r;
+
+		if (setgid(65534) || setuid(65534))
+			_exit(1);
+		r = sbus_router_attach(&self->router, test_bus(), "svc", "canary", NULL,
+				       &self->error);
+		if (write(pipes[1], self->error.message, strlen(self->error.message)) < 0)
+			_exit(2);
+		_exit(r == -EPERM ? 0 : 3);
+	}
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(0, status);
+	EXPECT_LT(0, read(pipes[0], said, sizeof(said) - 1));
+	TH_LOG("%s", said);
+	EXPECT_NE(NULL, strstr(said, "CAP_BPF"));
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+TEST_F(router, an_acl_has_a_list)
+{
+	char pairs[128];
+	struct server web;
+	int r;
+
+	ASSERT_EQ(0, server_start(&web, "web", 1, 0));
+	EXPECT_SAYS(attach(self, "acl", "allow=0:svc"), -EINVAL, "UID:CALLER:SERVICE");
+	EXPECT_SAYS(attach(self, "acl", "allow=x::svc"), -EINVAL, "UID:CALLER:SERVICE");
+	EXPECT_SAYS(attach(self, "acl", "allow=0::nobody"), -ENOENT, "nobody");
+	snprintf(pairs, sizeof(pairs), "allow=%u:web:svc", geteuid());
+	ASSERT_EQ(0, attach(self, "acl", pairs));
+	EXPECT_EQ(-EACCES, where(self, 0));
+	snprintf(pairs, sizeof(pairs), "allow=%u::svc,allow=1::svc", geteuid());
+	ASSERT_EQ(0, sbus_router_set(self->router, pairs, &self->error));
+	EXPECT_LE(0, where(self, 0));
+	/* A new list takes its place with nothing open in between. */
+	ASSERT_EQ(0, sbus_router_replace(self->router, "acl", NULL, &self->error));
+	EXPECT_EQ(-EACCES, where(self, 0));
+	ASSERT_EQ(0, sbus_router_set(self->router, pairs, &self->error));
+	EXPECT_LE(0, where(self, 0));
+	snprintf(pairs, sizeof(pairs), "deny=%u::svc,deny=7::svc", geteuid());
+	ASSERT_EQ(0, sbus_router_set(self->router, pairs, &self->error));
+	EXPECT_EQ(-EACCES, where(self, 0));
+	/* It is closed when it is gone. */
+	self->router = sbus_router_free(self->router);
+	r = where(self, 0);
+	EXPECT_EQ(-EACCES, r);
+	EXPECT_EQ(0, server_stop(&web));
+}
+
+static int files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int nr = 0;
+
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+TEST_F(router, leaves_no_file_open)
+{
+	int before;
+
+	ASSERT_EQ(0, attach(self, "canary", "percent=1"));
+	self->router = sbus_router_free(self->router);
+	before = files();
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, attach(self, "canary", "percent=1"));
+		EXPECT_EQ(0, sbus_router_set(self->router, "percent=2", &self->error));
+		EXPECT_EQ(0, sbus_router_replace(self->router, "consistent_hash", NULL, &self->error));
+		EXPECT_EQ(-EINVAL, sbus_router_replace(self->router, "acl", NULL, NULL));
+		EXPECT_EQ(-EINVAL, sbus_router_set(self->router, "percent=2", NULL));
+		self->router = sbus_router_free(self->router);
+		EXPECT_EQ(-EINVAL, sbus_router_attach(&self->router, test_bus(), "svc", "canary",
+						      "percent=x", NULL));
+		EXPECT_EQ(-ENOENT, sbus_router_attach(&self->router, test_bus(), "none", "canary",
+						      NULL, NULL));
+	}
+	EXPECT_EQ(before, files());
+}
+
+TEST_HARNESS_MAIN
