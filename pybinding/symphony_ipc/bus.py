@@ -29,6 +29,20 @@ class IPCBus(_symphony.Bus):
         """Initialize, and serve the Pit to other processes if there is a device."""
         self.serve_pit()
 
+    def route(self, extension_id, policy, **options):
+        """Let a policy decide about the calls of an extension; None: of all on this bus.
+
+        policy   one of router.POLICIES, or the path of an object file of your own
+        options  the policy's: percent=5; for an acl, allow=["UID:CALLER:ID", ...]
+
+        Returns a router.Router, which is to be kept: without it, the policy ends.
+        Needs root, and libsymphony-bpf. docs/policies.md has the policies.
+        """
+        # Here, as only who routes needs libbpf.
+        from . import router
+
+        return router.attach(self.name, extension_id, policy, options)
+
     def __getitem__(self, extension_id):
         """The extension as an object: await bus["pool_manager"].acquire(model="m")."""
         return Remote(self, extension_id)
