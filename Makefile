@@ -7,7 +7,7 @@
 #   TEST_PROGS       kselftest programs under $(O)/tests/, which the suite runs
 #   INSTALL_TARGETS  phony targets named install-<what>, run by "make install", each
 #                    with its uninstall-<what>; they honour $(DESTDIR), $(PREFIX),
-#                    $(LIBDIR) and $(INCLUDEDIR)
+#                    $(LIBDIR), $(INCLUDEDIR) and $(MANDIR)
 #
 # Outputs: $(O)/libsymphony.so, $(O)/symphony, $(O)/python/symphony_ipc/,
 # $(O)/tests/, $(O)/bench/, $(O)/examples/, objects under $(O)/obj/. Nothing is
@@ -21,6 +21,7 @@ O ?= build/native
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 KDIR ?= /lib/modules/$(shell uname -r)/build
 krelease = $(shell cat $(KDIR)/include/config/kernel.release)
 KERNEL ?= 6.12

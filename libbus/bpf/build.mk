@@ -19,6 +19,9 @@ $(O)/$(LIBBUS_BPF_SONAME): $(LIBBUS_BPF_OBJS) libbus/bpf/libsymphony-bpf.map $(O
 $(O)/libsymphony-bpf.so: $(O)/$(LIBBUS_BPF_SONAME)
 	ln -sf $(LIBBUS_BPF_SONAME) $@
 
+# One page for all of them.
+LIBBUS_BPF_MAN := $(shell sed -n 's/^\t\(sbus_router_.*\);$$/\1.3/p' libbus/bpf/libsymphony-bpf.map)
+
 .PHONY: install-libbus-bpf uninstall-libbus-bpf
 install-libbus-bpf: $(O)/$(LIBBUS_BPF_SONAME)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -27,7 +30,10 @@ install-libbus-bpf: $(O)/$(LIBBUS_BPF_SONAME)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' \
 		libbus/bpf/symphony-bpf.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/symphony-bpf.pc
+	install -Dm644 -t $(DESTDIR)$(MANDIR)/man3 docs/man/sbus_router.3
+	for page in $(LIBBUS_BPF_MAN); do ln -sf sbus_router.3 $(DESTDIR)$(MANDIR)/man3/$$page; done
 
 uninstall-libbus-bpf:
 	rm -f $(DESTDIR)$(LIBDIR)/$(LIBBUS_BPF_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony-bpf.so
 	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/symphony-bpf.pc
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man3/,sbus_router.3 $(LIBBUS_BPF_MAN))
