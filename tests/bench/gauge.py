@@ -19,7 +19,7 @@ BEGIN, END = "<!-- figures: made by make bench-insn UPDATE=1 -->", "<!-- end of 
 
 PROGRAMS = ["calibrate", "futex", "pipe", "seqpacket", "symphony", "symphony deadline",
             "symphony services", "symphony spread", "symphony outstanding",
-            "symphony router", "symphony admit",
+            "symphony router", "symphony admit", "symphony stats", "symphony traced",
             "libsymphony", "pit", "roundtrip.py asyncio", "roundtrip.py pit",
             "roundtrip.py remote"]
 
@@ -32,6 +32,8 @@ ROUND_TRIPS = {
     "symphony-deadline": "**Symphony, ioctl, with a deadline**",
     "symphony-router": "**Symphony, ioctl, routed by a BPF program**",
     "symphony-admit": "**Symphony, ioctl, admitted by a BPF program**",
+    "symphony-stats": "**Symphony, ioctl, with the times of calls taken**",
+    "symphony-traced": "**Symphony, ioctl, with its tracepoints on**",
     "libsymphony": "**Symphony, libsymphony**",
 }
 CALLS = {
@@ -55,6 +57,8 @@ PEER_OF = {
     "symphony-deadline": "seqpacket",
     "symphony-router": "seqpacket",
     "symphony-admit": "seqpacket",
+    "symphony-stats": "seqpacket",
+    "symphony-traced": "seqpacket",
     "libsymphony": "seqpacket",
     "pit-null": None,
     "pit-value": None,

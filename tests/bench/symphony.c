@@ -5,7 +5,8 @@
  * With the argument "deadline" each call has one. "services", "spread" and
  * "outstanding" ask whether a call costs more where there is more: services on
  * the bus, of which one or all are called, and calls without an outcome. With
- * "router" and "admit" each call is put before a BPF program.
+ * "router" and "admit" each call is put before a BPF program; "stats" and "traced"
+ * have the kernel take the times of calls, and write down the stages of each.
  */
 #include "bench.h"
 
@@ -16,6 +17,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <unistd.h>
 #include <bpf/libbpf.h>
 #include <linux/symphony_bpf.h>
 
@@ -27,6 +30,9 @@
 #define FLAT_SIZE	64
 #define FLAT_MAX	10000
 #define FLAT_POOL	(16U << 20)
+#define STATS		"/sys/module/symphony/parameters/stats"
+#define TRACING		"/sys/kernel/tracing"
+#define EVENTS		TRACING "/events/symphony/enable"
 #define QUEUE_MAX	"/sys/module/symphony/parameters/queue_max"
 
 static const char bus_name[] = "bench";
@@ -245,6 +251,24 @@ static unsigned int set_queue_max(unsigned int max)
 	return before;
 }
 
+static void put(const char *path, const char *value)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		err(1, "%s", path);
+	fputs(value, file);
+	if (fclose(file))
+		err(1, "%s", path);
+}
+
+static void run_with(const char *path, struct bench_peer *peer)
+{
+	put(path, "1");
+	bench_round_trips_at(peer, FLAT_SIZE, "64");
+	put(path, "0");
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -275,6 +299,14 @@ int main(int argc, char **argv)
 		with_admit = 1;
 		symphony.name = "symphony-admit";
 		bench_round_trips_at(&symphony, FLAT_SIZE, "64");
+	} else if (!strcmp(mode, "stats")) {
+		symphony.name = "symphony-stats";
+		run_with(STATS, &symphony);
+	} else if (!strcmp(mode, "traced")) {
+		symphony.name = "symphony-traced";
+		if (access(EVENTS, F_OK) && mount("tracefs", TRACING, "tracefs", 0, NULL))
+			err(1, TRACING);
+		run_with(EVENTS, &symphony);
 	} else {
 		if (!strcmp(mode, "deadline")) {
 			with_deadline = 1;
