@@ -16,11 +16,15 @@
 #include "acl.skel.h"
 #include "canary.skel.h"
 #include "consistent_hash.skel.h"
+#include "deadline_shed.skel.h"
+#include "least_loaded.skel.h"
 #include "log.h"
 #include "options.h"
 #include "round_robin.skel.h"
 
-#define POLICIES(X) X(acl) X(canary) X(consistent_hash) X(round_robin)
+#define POLICIES(X) \
+	X(acl) X(canary) X(consistent_hash) X(deadline_shed) X(least_loaded) \
+	X(round_robin)
 
 static const struct shipped {
 	const char *name;

@@ -26,9 +26,9 @@ $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tes
 # Those that load BPF programs, and which.
 $(O)/obj/tests/device/admit.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
 $(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
-$(O)/obj/tests/device/policy.o: $(BPF_SKELS)
+$(addprefix $(O)/obj/tests/device/,policy.o policy_time.o): $(BPF_SKELS)
 $(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
-$(addprefix $(O)/obj/tests/device/,admit.o misuse.o policy.o router.o): CPPFLAGS += -I$(O)/bpf
-$(addprefix $(O)/tests/device-,admit misuse policy router): LDLIBS := -lbpf
+$(addprefix $(O)/obj/tests/device/,admit.o misuse.o policy.o policy_time.o router.o): CPPFLAGS += -I$(O)/bpf
+$(addprefix $(O)/tests/device-,admit misuse policy policy_time router): LDLIBS := -lbpf
 
 .SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults)))
