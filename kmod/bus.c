@@ -62,8 +62,8 @@ int symp_name_from_user(char *name, u64 address, u32 len)
 	return name_is_valid(name, len) ? 0 : -EINVAL;
 }
 
-/* May the current task do @want (4 for r, 2 for w), as if @bus were a file? */
-bool symp_bus_permission(struct symp_bus *bus, u32 want)
+/* Does the mode let the current ids do @want (4 for r, 2 for w)? */
+bool symp_bus_mode_allows(const struct symp_bus *bus, u32 want)
 {
 	u32 mode = bus->mode;
 
@@ -71,7 +71,13 @@ bool symp_bus_permission(struct symp_bus *bus, u32 want)
 		mode >>= 6;
 	else if (in_egroup_p(bus->gid))
 		mode >>= 3;
-	return (mode & want) == want ||
+	return (mode & want) == want;
+}
+
+/* May the current task do @want, as if @bus were a file? */
+bool symp_bus_permission(struct symp_bus *bus, u32 want)
+{
+	return symp_bus_mode_allows(bus, want) ||
 	       ns_capable(bus->net->user_ns, CAP_DAC_OVERRIDE);
 }
 
@@ -174,15 +180,40 @@ struct symp_bus *symp_bus_find(const char *name)
 	return bus ? symp_bus_get(bus) : NULL;
 }
 
+/**
+ * symp_bus_next() - walk the buses of a network namespace
+ * @net: the namespace
+ * @id: where to begin
+ *
+ * May sleep. Return: of those that there are, the one with the smallest id that
+ * is not below @id, referenced; or NULL.
+ */
+struct symp_bus *symp_bus_next(const struct net *net, u64 id)
+{
+	struct symp_bus *bus;
+
+	guard(mutex)(&buses_lock);
+	list_for_each_entry(bus, &buses, node)
+		if (bus->id >= id && bus->net == net)
+			return symp_bus_get(bus);
+	return NULL;
+}
+
 /* Put @bus on the list. Return: 0 or -EDQUOT. */
 static int bus_add(struct symp_bus *bus, enum symphony_limit *limit)
 {
+	struct symp_bus *before;
+
 	lockdep_assert_held(&buses_lock);
 	if (symp_account_charge(bus->account, SYMP_BUSES, 1)) {
 		*limit = SYMPHONY_LIMIT_USER_BUSES;
 		return -EDQUOT;
 	}
-	list_add(&bus->node, &buses);
+	/* Ids are given before: another may have come first. */
+	list_for_each_entry_reverse(before, &buses, node)
+		if (before->id < bus->id)
+			break;
+	list_add(&bus->node, &before->node);
 	bus->living++;
 	return 0;
 }

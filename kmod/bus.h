@@ -49,11 +49,12 @@ struct symp_bus_args {
  * @uid: of its creator
  * @gid: of its creator
  * @mode: permission bits
- * @node: on the list of buses
+ * @node: on the list of buses, which is in the order of @id
  * @living: endpoints that are not dead; at 0 the bus leaves the list
  * @lock: guards who claims what
  * @services: handle to struct symp_service; entries stay as long as the bus
  * @names: name to struct symp_service
+ * @nr_services: how many; read without
  * @endpoints: id to struct symp_endpoint, the living ones
  * @watch_lock: guards all watches between endpoints of this bus
  * @programs: those of services without one of their own; see program.c
@@ -81,6 +82,7 @@ struct symp_bus {
 	struct mutex lock;
 	struct xarray services;
 	struct rhashtable names;
+	u32 nr_services;
 
 	struct xarray endpoints;
 	/* All watches between endpoints of this bus. */
@@ -95,10 +97,12 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,
 			       enum symphony_limit *limit);
 struct symp_bus *symp_bus_find(const char *name);
+struct symp_bus *symp_bus_next(const struct net *net, u64 id);
 kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred);
 void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep);
 bool symp_bus_is_creator(const struct symp_bus *bus,
 			 const struct symp_endpoint *ep);
+bool symp_bus_mode_allows(const struct symp_bus *bus, u32 want);
 bool symp_bus_permission(struct symp_bus *bus, u32 want);
 struct symp_bus *symp_bus_get(struct symp_bus *bus);
 void symp_bus_put(struct symp_bus *bus);

@@ -298,7 +298,7 @@ static void withdraw(struct symp_call *call, struct list_head *doomed)
 	if (received) {
 		symp_slice_let_go(server, call->lane, call->request.offset);
 	} else {
-		symp_queue_remove(call->lane, &call->request);
+		symp_queue_remove(server, call);
 		symp_room_free(server, call->lane, call->request.offset);
 	}
 	if (received && call->notify && !call->replying) {
@@ -622,6 +622,8 @@ static void park(struct symp_call *call, struct symp_notice **notice)
 	struct symp_endpoint *activator = call->server;
 
 	list_add_tail(&call->request.node, &activator->parked);
+	activator->queued++;
+	WRITE_ONCE(call->service->parked, call->service->parked + 1);
 	if (!call->service->activated)
 		symp_notice_push(activator, no_free_ptr(*notice));
 	call->service->activated = true;

@@ -180,6 +180,8 @@ static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
 			continue;
 		call = s->owner;
 		if (s->kind == SYMP_REQUEST) {
+			if (call->queued && call->park)
+				symp_service_unpark(call->service);
 			symp_call_detach(call);
 			list_add_tail(&call->request.node, requests);
 		} else if (!call->fetched) {
@@ -249,6 +251,20 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	xa_erase(&ep->bus->endpoints, ep->id);
 	symp_bus_leave(ep->bus, ep);
 	symp_pool_put(pool);
+}
+
+/* The first on @bus with @id or a larger one, referenced; or NULL. */
+struct symp_endpoint *symp_endpoint_next(struct symp_bus *bus, u64 id)
+{
+	unsigned long index = id;
+	struct symp_endpoint *ep;
+
+	guard(rcu)();
+	do {
+		ep = xa_find(&bus->endpoints, &index, ULONG_MAX, XA_PRESENT);
+		/* Its last reference can go before it has left the table. */
+	} while (ep && !symp_endpoint_get_live(ep) && ++index);
+	return ep;
 }
 
 /*

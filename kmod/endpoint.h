@@ -66,6 +66,7 @@ struct symp_owner;
  * @own_before: the last turn was that of @own
  * @untold: notices that found no room
  * @parked: calls for a service that this endpoint is the activator of
+ * @queued: messages in the lanes' queues, and these calls
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @starved: tenants of whom a lane waits for room in the pool and is owed a look
  * @looked: the others of whom one waits
@@ -123,6 +124,7 @@ struct symp_endpoint {
 	bool own_before;
 	struct list_head untold;
 	struct list_head parked;
+	u32 queued;
 	struct list_head receivers;
 	struct list_head starved;
 	struct list_head looked;
@@ -144,6 +146,7 @@ struct symp_endpoint {
 struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 					 u32 pool_size,
 					 enum symphony_limit *limit);
+struct symp_endpoint *symp_endpoint_next(struct symp_bus *bus, u64 id);
 void symp_endpoint_next_epoch(struct symp_endpoint *ep);
 void symp_endpoint_kill(struct symp_endpoint *ep);
 void symp_endpoint_release(struct symp_endpoint *ep);

@@ -210,7 +210,7 @@ static void take_queued(struct symp_endpoint *ep, struct symp_service *service,
 		call = s->owner;
 		if (!call->queued || call->service != service)
 			continue;
-		symp_queue_remove(call->lane, &call->request);
+		symp_queue_remove(ep, call);
 		symp_call_detach(call);
 		call->queued = false;
 		s->owner = NULL;

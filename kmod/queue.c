@@ -26,6 +26,7 @@
 #include "endpoint.h"
 #include "notice.h"
 #include "queue.h"
+#include "service.h"
 #include "trace.h"
 
 /* Messages taken under one hold of the lock. */
@@ -183,14 +184,21 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 	if (list_empty(&lane->queue))
 		lane_busy(ep, lane);
 	list_add_tail(&item->node, &lane->queue);
+	ep->queued++;
 	if (wq_has_sleeper(&ep->poll))
 		wake_up_poll(&ep->poll, EPOLLIN | EPOLLRDNORM);
 }
 
-/* Take back a message that nobody received, from a queue or from the parked. */
-void symp_queue_remove(struct symp_lane *lane, struct symp_item *item)
+/* Take back a request that nobody received, from a queue or from the parked. */
+void symp_queue_remove(struct symp_endpoint *ep, struct symp_call *call)
 {
-	list_del(&item->node);
+	struct symp_lane *lane = call->lane;
+
+	lockdep_assert_held(&ep->lock);
+	list_del(&call->request.node);
+	ep->queued--;
+	if (call->park)
+		symp_service_unpark(call->service);
 	if (list_empty(&lane->queue) && !list_empty(&lane->busy))
 		lane_idle(lane);
 }
@@ -227,6 +235,7 @@ static struct symp_item *pop(struct symp_endpoint *ep)
 	lane = list_first_entry(&tenant->lanes, struct symp_lane, busy);
 	item = list_first_entry(&lane->queue, struct symp_item, node);
 	list_del(&item->node);
+	ep->queued--;
 	if (list_empty(&lane->queue))
 		lane_idle(lane);
 	else

@@ -58,7 +58,7 @@ int symp_slice_release(struct symp_endpoint *ep, u32 offset);
 void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 		     struct symp_item *item, bool handoff);
 bool symp_queue_is_empty(const struct symp_endpoint *ep);
-void symp_queue_remove(struct symp_lane *lane, struct symp_item *item);
+void symp_queue_remove(struct symp_endpoint *ep, struct symp_call *call);
 void symp_queue_end_receivers(struct symp_endpoint *ep);
 int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how);

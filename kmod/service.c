@@ -126,7 +126,8 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			WRITE_ONCE(gone->ep, last->ep);
 			/* Pairs with the acquire in symp_replica_takes_calls(). */
 			smp_store_release(&gone->paused, last->paused);
-			WRITE_ONCE(old->nr, old->nr - 1);
+			/* For who counts first, and looks then. */
+			smp_store_release(&old->nr, old->nr - 1);
 			return;
 		}
 		for (i = 0; i < old->nr; i++)
@@ -171,6 +172,7 @@ static struct symp_service *service_create(struct symp_bus *bus,
 	err = rhashtable_insert_fast(&bus->names, &service->node, names_params);
 	if (err)
 		goto err_erase;
+	WRITE_ONCE(bus->nr_services, bus->nr_services + 1);
 	return service;
 
 err_erase:
@@ -502,6 +504,14 @@ int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume)
 struct symp_service *symp_service_by_handle(struct symp_bus *bus, u64 handle)
 {
 	return handle <= U32_MAX ? xa_load(&bus->services, handle) : NULL;
+}
+
+/* The first with @handle or a larger one, or NULL. Within an RCU read section. */
+struct symp_service *symp_service_next(struct symp_bus *bus, u64 handle)
+{
+	unsigned long index = handle;
+
+	return xa_find(&bus->services, &index, U32_MAX, XA_PRESENT);
 }
 
 /* @name is zero behind its end. Return: as long-lived as the bus, or NULL. */

@@ -60,6 +60,7 @@ struct symp_replicas {
  * @replicas: NULL when there are none; changed under the bus's lock
  * @activator: holds the calls while there is no replica, or NULL; likewise
  * @activated: it was told, and no replica came yet; under its lock
+ * @parked: calls that it holds; likewise, read without
  * @programs: see program.c
  * @stats: see stats.h
  *
@@ -78,6 +79,7 @@ struct symp_service {
 	struct symp_replicas __rcu *replicas;
 	struct symp_endpoint __rcu *activator;
 	bool activated;
+	u32 parked;
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
 	struct symp_stats __percpu *stats;
 };
@@ -140,8 +142,15 @@ int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
 struct symp_service *symp_service_by_handle(struct symp_bus *bus, u64 handle);
 struct symp_service *symp_service_find(struct symp_bus *bus, const char *name);
+struct symp_service *symp_service_next(struct symp_bus *bus, u64 handle);
 bool symp_replica_takes_calls(const struct symp_replica *replica);
 int symp_service_pick(const struct symp_route_args *args,
 		      struct symp_pick *pick);
+
+/* The activator, locked, holds one call less. */
+static inline void symp_service_unpark(struct symp_service *service)
+{
+	WRITE_ONCE(service->parked, service->parked - 1);
+}
 
 #endif
