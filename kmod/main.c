@@ -10,6 +10,7 @@
 #include "device.h"
 #include "limits.h"
 #include "move.h"
+#include "netlink.h"
 #include "route.h"
 
 uint symp_pool_default = 1U << 20;
@@ -78,11 +79,16 @@ static int __init symp_init(void)
 	err = symp_route_init() ?: symp_admit_init();
 	if (err)
 		goto err_exit_move;
-	err = symp_device_init();
+	err = symp_netlink_init();
 	if (err)
 		goto err_exit_move;
+	err = symp_device_init();
+	if (err)
+		goto err_exit_netlink;
 	return 0;
 
+err_exit_netlink:
+	symp_netlink_exit();
 err_exit_move:
 	symp_move_exit();
 err_exit_call:
@@ -93,13 +99,15 @@ err_exit_call:
 /*
  * No file is open any more, so no endpoint lives and every call has its
  * outcome. What can still run is the death of an owner whose endpoint's file
- * was released at the same time, the freeing of owners, and the work of moves
- * and of expired timers.
+ * was released at the same time, and which is told to listeners; the freeing of
+ * owners; and the work of moves and of expired timers. No dump begins, as the
+ * module is going, and none goes on, as it would hold it.
  */
 static void __exit symp_exit(void)
 {
 	symp_device_exit();
 	mmu_notifier_synchronize();
+	symp_netlink_exit();
 	symp_move_exit();
 	symp_call_exit();
 	rcu_barrier();

@@ -79,7 +79,7 @@ static void uncount(const struct symp_program *program)
 
 static LIST_HEAD(programs);
 /* Guards the list, and every place where a program stands. */
-static DEFINE_MUTEX(programs_lock);
+DEFINE_MUTEX(symp_programs_lock);
 
 static struct symp_program __rcu **place_of(const struct symp_program *program)
 {
@@ -89,14 +89,15 @@ static struct symp_program __rcu **place_of(const struct symp_program *program)
 
 static struct symp_program *program_at(struct symp_program __rcu **place)
 {
-	return rcu_dereference_protected(*place, lockdep_is_held(&programs_lock));
+	return rcu_dereference_protected(*place,
+					 lockdep_is_held(&symp_programs_lock));
 }
 
 /* Put @program, or NULL, where @old is. The bus is referenced. */
 static void program_set(const struct symp_program *old,
 			struct symp_program *program)
 {
-	lockdep_assert_held(&programs_lock);
+	lockdep_assert_held(&symp_programs_lock);
 	/* Replicas come and go before this, or after it. */
 	guard(mutex)(&old->bus->lock);
 	rcu_assign_pointer(*place_of(old), program);
@@ -108,7 +109,7 @@ static struct symp_program *program_find(const struct bpf_link *link)
 {
 	struct symp_program *program;
 
-	lockdep_assert_held(&programs_lock);
+	lockdep_assert_held(&symp_programs_lock);
 	list_for_each_entry(program, &programs, node)
 		if (program->link == link)
 			return program;
@@ -197,7 +198,7 @@ int symp_program_attach(const struct symp_program_args *args,
 		}
 	}
 	count(program);
-	mutex_lock(&programs_lock);
+	mutex_lock(&symp_programs_lock);
 	closed = program_at(place_of(program));
 	if (closed && closed->link) {
 		err = -EEXIST;
@@ -205,7 +206,7 @@ int symp_program_attach(const struct symp_program_args *args,
 	}
 	list_add_tail(&program->node, &programs);
 	program_set(program, program);
-	mutex_unlock(&programs_lock);
+	mutex_unlock(&symp_programs_lock);
 	if (closed) {
 		uncount(closed);
 		kfree_rcu(closed, rcu);
@@ -213,7 +214,7 @@ int symp_program_attach(const struct symp_program_args *args,
 	return 0;
 
 err_unlock:
-	mutex_unlock(&programs_lock);
+	mutex_unlock(&symp_programs_lock);
 	uncount(program);
 err_put_bus:
 	symp_bus_put(program->bus);
@@ -244,11 +245,11 @@ int symp_program_replace(const struct symp_program_args *args,
 	new->times = args->times;
 	new->link = link;
 	count(new);
-	mutex_lock(&programs_lock);
+	mutex_lock(&symp_programs_lock);
 	old = program_find(link);
 	if (new->hook != old->hook || strcmp(args->bus, old->bus->name) ||
 	    strcmp(args->service, old->service ? old->service->name : "")) {
-		mutex_unlock(&programs_lock);
+		mutex_unlock(&symp_programs_lock);
 		uncount(new);
 		kfree(new);
 		return -EINVAL;
@@ -257,7 +258,7 @@ int symp_program_replace(const struct symp_program_args *args,
 	new->service = old->service;
 	list_replace(&old->node, &new->node);
 	program_set(old, new);
-	mutex_unlock(&programs_lock);
+	mutex_unlock(&symp_programs_lock);
 	uncount(old);
 	kfree_rcu(old, rcu);
 	return 0;
@@ -270,7 +271,7 @@ void symp_program_detach(struct bpf_link *link)
 	struct symp_bus *bus;
 	bool closes;
 
-	scoped_guard(mutex, &programs_lock) {
+	scoped_guard(mutex, &symp_programs_lock) {
 		program = program_find(link);
 		list_del(&program->node);
 		bus = program->bus;

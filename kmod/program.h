@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/jump_label.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 
 struct bpf_link;
@@ -84,6 +85,9 @@ DECLARE_STATIC_KEY_FALSE(symp_routes);
 DECLARE_STATIC_KEY_FALSE(symp_shadows);
 DECLARE_STATIC_KEY_FALSE(symp_peeks);
 DECLARE_STATIC_KEY_FALSE(symp_times);
+
+/* Guards every place where a program stands. */
+extern struct mutex symp_programs_lock;
 
 extern const struct bpf_verifier_ops symp_program_verifier_ops;
 int symp_program_check_member(const struct btf_type *type,

@@ -126,7 +126,7 @@ static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
 			WRITE_ONCE(gone->ep, last->ep);
 			/* Pairs with the acquire in symp_replica_takes_calls(). */
 			smp_store_release(&gone->paused, last->paused);
-			/* For who counts first, and looks then. */
+			/* For who counts first and looks then: netlink.c. */
 			smp_store_release(&old->nr, old->nr - 1);
 			return;
 		}
