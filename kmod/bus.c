@@ -18,6 +18,7 @@
 #include "bus.h"
 #include "endpoint.h"
 #include "ledger.h"
+#include "monitor.h"
 #include "service.h"
 
 static LIST_HEAD(buses);
@@ -215,6 +216,7 @@ static int bus_add(struct symp_bus *bus, enum symphony_limit *limit)
 			break;
 	list_add(&bus->node, &before->node);
 	bus->living++;
+	symp_monitor_bus(SYMPHONY_CMD_BUS_ADD_NTF, bus);
 	return 0;
 }
 
@@ -299,6 +301,7 @@ void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep)
 		if (--bus->living)
 			return;
 		list_del(&bus->node);
+		symp_monitor_bus(SYMPHONY_CMD_BUS_DEL_NTF, bus);
 	}
 	/* Not when its memory goes: that others can put off. */
 	symp_account_uncharge(bus->account, SYMP_BUSES, 1);

@@ -29,6 +29,7 @@
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
+#include "monitor.h"
 #include "move.h"
 #include "owner.h"
 #include "service.h"
@@ -119,6 +120,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	err = xa_insert(&ep->bus->endpoints, ep->id, ep, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto err_put_identity;
+	symp_monitor_endpoint(SYMPHONY_CMD_ENDPOINT_ADD_NTF, ep);
 	if (!symp_owner_link(ep->owner, ep)) {
 		symp_endpoint_release(ep);
 		return ERR_PTR(-ESHUTDOWN);
@@ -249,6 +251,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	symp_service_unclaim_all(ep);
 	symp_watch_endpoint_died(ep);
 	xa_erase(&ep->bus->endpoints, ep->id);
+	symp_monitor_endpoint(SYMPHONY_CMD_ENDPOINT_DEL_NTF, ep);
 	symp_bus_leave(ep->bus, ep);
 	symp_pool_put(pool);
 }

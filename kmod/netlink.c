@@ -126,13 +126,13 @@ static void go_to(struct dump *dump, u64 bus)
 
 /* --- entries ---------------------------------------------------------------- */
 
-static bool put_bus(struct sk_buff *skb, const struct symp_bus *bus)
+bool symp_netlink_put_bus(struct sk_buff *skb, const struct symp_bus *bus)
 {
 	return !nla_put_string(skb, SYMPHONY_A_BUS, bus->name) &&
 	       !nla_put_uint(skb, SYMPHONY_A_BUS_ID, bus->id);
 }
 
-static bool put_service(struct sk_buff *skb,
+bool symp_netlink_put_service(struct sk_buff *skb,
 			      const struct symp_service *service)
 {
 	return !nla_put_string(skb, SYMPHONY_A_SERVICE, service->name) &&
@@ -145,13 +145,13 @@ static bool put_flag(struct sk_buff *skb, int attr, bool set)
 }
 
 /* Within an RCU read section, or with the lock of programs. */
-static bool put_program(struct sk_buff *skb,
+bool symp_netlink_put_program(struct sk_buff *skb,
 			      const struct symp_program *program)
 {
 	const char *disabled = READ_ONCE(program->disabled);
 
 	return (!program->service ||
-		put_service(skb, program->service)) &&
+		symp_netlink_put_service(skb, program->service)) &&
 	       !nla_put_u32(skb, SYMPHONY_A_HOOK, program->hook) &&
 	       !nla_put_u32(skb, SYMPHONY_A_ERRORS,
 			    atomic_read(&program->errors)) &&
@@ -167,7 +167,7 @@ static void *entry_begin(struct sk_buff *skb, const struct genl_info *info,
 {
 	void *entry = __genlmsg_iput(skb, info, NLM_F_MULTI);
 
-	if (entry && !put_bus(skb, bus)) {
+	if (entry && !symp_netlink_put_bus(skb, bus)) {
 		genlmsg_cancel(skb, entry);
 		return NULL;
 	}
@@ -267,7 +267,7 @@ static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 	if (!entry)
 		return -EMSGSIZE;
 	return entry_end(skb, entry,
-		put_service(skb, service) &&
+		symp_netlink_put_service(skb, service) &&
 		!nla_put_u32(skb, SYMPHONY_A_UID,
 			     from_kuid_munged(dump->cred->user_ns,
 					      service->uid)) &&
@@ -310,7 +310,7 @@ static int tell_replica(struct sk_buff *skb, const struct genl_info *info,
 	if (!entry)
 		return -EMSGSIZE;
 	return entry_end(skb, entry,
-		put_service(skb, service) &&
+		symp_netlink_put_service(skb, service) &&
 		!nla_put_uint(skb, SYMPHONY_A_ENDPOINT, ep->id) &&
 		put_flag(skb, SYMPHONY_A_DRAINING, READ_ONCE(replica->paused)) &&
 		!nla_put_u32(skb, SYMPHONY_A_LOAD, READ_ONCE(ep->load)));
@@ -375,7 +375,7 @@ static int tell_program(struct sk_buff *skb, const struct genl_info *info,
 	if (!entry)
 		return -EMSGSIZE;
 	return entry_end(skb, entry,
-		put_program(skb, program) &&
+		symp_netlink_put_program(skb, program) &&
 		(!program->link || !nla_put_u32(skb, SYMPHONY_A_LINK,
 						program->link->id)));
 }
@@ -482,7 +482,14 @@ static const struct nla_policy policy[] = {
 	[SYMPHONY_A_BUS] = { .type = NLA_NUL_STRING, .len = SYMPHONY_NAME_MAX },
 };
 
-static struct genl_family family __ro_after_init = {
+static const struct genl_multicast_group groups[] = {
+	[SYMP_EVENTS] = {
+		.name = SYMPHONY_MCGRP_EVENTS,
+		.flags = GENL_MCAST_CAP_NET_ADMIN,
+	},
+};
+
+struct genl_family symp_netlink_family __ro_after_init = {
 	.name = SYMPHONY_FAMILY_NAME,
 	.version = SYMPHONY_FAMILY_VERSION,
 	.netnsok = true,
@@ -492,14 +499,16 @@ static struct genl_family family __ro_after_init = {
 	.n_ops = ARRAY_SIZE(ops),
 	.policy = policy,
 	.maxattr = SYMPHONY_A_BUS,
+	.mcgrps = groups,
+	.n_mcgrps = ARRAY_SIZE(groups),
 };
 
 int symp_netlink_init(void)
 {
-	return genl_register_family(&family);
+	return genl_register_family(&symp_netlink_family);
 }
 
 void symp_netlink_exit(void)
 {
-	genl_unregister_family(&family);
+	genl_unregister_family(&symp_netlink_family);
 }

@@ -36,6 +36,7 @@
 #include <net/net_namespace.h>
 
 #include "bus.h"
+#include "monitor.h"
 #include "program.h"
 #include "route.h"
 #include "service.h"
@@ -204,6 +205,7 @@ int symp_program_attach(const struct symp_program_args *args,
 		err = -EEXIST;
 		goto err_unlock;
 	}
+	symp_monitor_program(SYMPHONY_CMD_PROGRAM_ATTACH_NTF, program);
 	list_add_tail(&program->node, &programs);
 	program_set(program, program);
 	mutex_unlock(&symp_programs_lock);
@@ -257,6 +259,7 @@ int symp_program_replace(const struct symp_program_args *args,
 	new->bus = old->bus;
 	new->service = old->service;
 	list_replace(&old->node, &new->node);
+	symp_monitor_program(SYMPHONY_CMD_PROGRAM_REPLACE_NTF, new);
 	program_set(old, new);
 	mutex_unlock(&symp_programs_lock);
 	uncount(old);
@@ -279,9 +282,10 @@ void symp_program_detach(struct bpf_link *link)
 		if (closes) {
 			program->link = NULL;
 			WRITE_ONCE(program->ops, NULL);
-		} else {
-			program_set(program, NULL);
 		}
+		symp_monitor_program(SYMPHONY_CMD_PROGRAM_DETACH_NTF, program);
+		if (!closes)
+			program_set(program, NULL);
 	}
 	/* The gate of a bus that nobody is on goes right here. */
 	symp_bus_put(bus);
@@ -319,6 +323,7 @@ void symp_program_failed(struct symp_program *program, const char *why)
 	if (atomic_add_return(ERROR_COST, &program->errors) < ERROR_BUDGET ||
 	    cmpxchg(&program->disabled, NULL, why))
 		return;
+	symp_monitor_program(SYMPHONY_CMD_PROGRAM_DISABLE_NTF, program);
 	pr_notice("symphony: bus %s, service %s: the program is disabled%s: %s\n",
 		  program->bus->name,
 		  program->service ? program->service->name : "*",

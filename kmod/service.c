@@ -20,6 +20,7 @@
 #include "endpoint.h"
 #include "ledger.h"
 #include "limits.h"
+#include "monitor.h"
 #include "move.h"
 #include "notice.h"
 #include "route.h"
@@ -242,6 +243,7 @@ static void claim_add(struct symp_endpoint *ep, struct symp_claim *claim,
 	list_add(&claim->node, &ep->claims);
 	if (serves && !ep->serves)
 		WRITE_ONCE(ep->serves, service->handle);
+	symp_monitor_claim(SYMPHONY_CMD_SERVICE_CLAIM_NTF, ep, service, !serves);
 }
 
 static struct symp_endpoint *activator_of(struct symp_bus *bus,
@@ -356,6 +358,8 @@ static int become_replica(struct symp_endpoint *ep, struct symp_service *service
 	list_for_each_entry(o, &ousted, node) {
 		symp_route_replica(service, o->ep, false);
 		claim_remove(o->ep, claim_of(o->ep, service));
+		symp_monitor_claim(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF, o->ep,
+				   service, false);
 		symp_move_queued(o->ep, service, no_free_ptr(o->notice));
 	}
 	symp_route_replica(service, ep, true);
@@ -423,8 +427,9 @@ int symp_service_claim(struct symp_endpoint *ep,
 static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
 {
 	struct symp_service *service = claim->service;
+	bool activates = activator_of(ep->bus, service) == ep;
 
-	if (activator_of(ep->bus, service) == ep) {
+	if (activates) {
 		rcu_assign_pointer(service->activator, NULL);
 		symp_move_refuse_parked(ep, service);
 	} else {
@@ -433,6 +438,8 @@ static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
 		symp_endpoint_next_epoch(ep);
 	}
 	claim_remove(ep, claim);
+	symp_monitor_claim(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF, ep, service,
+			   activates);
 }
 
 static struct symp_claim *claim_by_handle(struct symp_endpoint *ep, u64 handle)

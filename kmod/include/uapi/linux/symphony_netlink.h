@@ -12,6 +12,11 @@
  * An entry that is there from the beginning of a dump to its end is told once.
  * One that comes or goes meanwhile may be told or not. A dump takes no snapshot.
  *
+ * The group "events" tells what happens; to listen takes CAP_NET_ADMIN over the
+ * namespace. A listener that is too slow gets ENOBUFS from its socket: then it has
+ * missed some, and asks anew for what there is. In events, uids are as the user
+ * namespace of the network namespace sees them.
+ *
  * Attributes that do not apply are absent. docs/netlink/symphony.yaml describes
  * the family in the kernel's format.
  */
@@ -20,6 +25,8 @@
 
 #define SYMPHONY_FAMILY_NAME	"symphony"
 #define SYMPHONY_FAMILY_VERSION	1
+
+#define SYMPHONY_MCGRP_EVENTS	"events"
 
 /**
  * enum symphony_hook - what a BPF program is asked
@@ -100,7 +107,7 @@ enum symphony_attr {
 };
 
 /**
- * enum symphony_cmd - dumps
+ * enum symphony_cmd - dumps, and events
  * @SYMPHONY_CMD_BUS_GET: buses: BUS, BUS_ID, UID, GID, MODE, NR_ENDPOINTS,
  *	NR_SERVICES
  * @SYMPHONY_CMD_ENDPOINT_GET: endpoints: BUS, BUS_ID, ENDPOINT, PID, UID,
@@ -112,6 +119,18 @@ enum symphony_attr {
  * @SYMPHONY_CMD_PROGRAM_GET: programs attached to a bus that there is: BUS, BUS_ID,
  *	SERVICE and HANDLE unless it is for all, HOOK, LINK, ERRORS, DISABLED,
  *	FAIL_CLOSED, CLOSED
+ * @SYMPHONY_CMD_BUS_ADD_NTF: event: there is a bus: BUS, BUS_ID, UID, MODE
+ * @SYMPHONY_CMD_BUS_DEL_NTF: event: its last endpoint died: likewise
+ * @SYMPHONY_CMD_ENDPOINT_ADD_NTF: event: JOIN: BUS, BUS_ID, ENDPOINT, UID
+ * @SYMPHONY_CMD_ENDPOINT_DEL_NTF: event: it died: likewise
+ * @SYMPHONY_CMD_SERVICE_CLAIM_NTF: event: BUS, BUS_ID, SERVICE, HANDLE, ENDPOINT,
+ *	and ACTIVATOR when it is that
+ * @SYMPHONY_CMD_SERVICE_UNCLAIM_NTF: event: by UNCLAIM, takeover or death: likewise
+ * @SYMPHONY_CMD_PROGRAM_ATTACH_NTF: event: as PROGRAM_GET, without LINK
+ * @SYMPHONY_CMD_PROGRAM_REPLACE_NTF: event: likewise
+ * @SYMPHONY_CMD_PROGRAM_DETACH_NTF: event: likewise; with CLOSED, calls are refused
+ *	from now on
+ * @SYMPHONY_CMD_PROGRAM_DISABLE_NTF: event: likewise, with DISABLED
  */
 enum symphony_cmd {
 	SYMPHONY_CMD_BUS_GET = 1,
@@ -119,6 +138,16 @@ enum symphony_cmd {
 	SYMPHONY_CMD_SERVICE_GET,
 	SYMPHONY_CMD_REPLICA_GET,
 	SYMPHONY_CMD_PROGRAM_GET,
+	SYMPHONY_CMD_BUS_ADD_NTF,
+	SYMPHONY_CMD_BUS_DEL_NTF,
+	SYMPHONY_CMD_ENDPOINT_ADD_NTF,
+	SYMPHONY_CMD_ENDPOINT_DEL_NTF,
+	SYMPHONY_CMD_SERVICE_CLAIM_NTF,
+	SYMPHONY_CMD_SERVICE_UNCLAIM_NTF,
+	SYMPHONY_CMD_PROGRAM_ATTACH_NTF,
+	SYMPHONY_CMD_PROGRAM_REPLACE_NTF,
+	SYMPHONY_CMD_PROGRAM_DETACH_NTF,
+	SYMPHONY_CMD_PROGRAM_DISABLE_NTF,
 
 	/* private: */
 	__SYMPHONY_CMD_MAX,
