@@ -32,6 +32,7 @@ BPFTOOL ?= bpftool
 PYTHON ?= python3
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
+LIBNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libnl-genl-3.0 2>/dev/null)
 override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -fvisibility=hidden -fPIC -pthread
 override CFLAGS += -Ikmod/include/uapi -Ilibbus/include -MMD -MP
 override LDFLAGS += -pthread
@@ -90,14 +91,14 @@ install: $(INSTALL_TARGETS)	## install what "make" built (PREFIX=/usr/local, DES
 	$(if $(DESTDIR),,depmod -a $(krelease))
 	install -Dm644 kmod/60-symphony.rules $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
 	install -Dm644 -t $(DESTDIR)$(INCLUDEDIR)/linux kmod/include/uapi/linux/symphony.h \
-		kmod/include/uapi/linux/symphony_bpf.h
+		kmod/include/uapi/linux/symphony_bpf.h kmod/include/uapi/linux/symphony_netlink.h
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: $(patsubst install%,uninstall%,$(INSTALL_TARGETS))	## remove what "make install" put there
 	rm -f $(DESTDIR)/lib/modules/$(krelease)/updates/kmod/symphony.ko*
 	$(if $(DESTDIR),,depmod -a $(krelease))
 	rm -f $(DESTDIR)/usr/lib/udev/rules.d/60-symphony.rules
-	rm -f $(DESTDIR)$(INCLUDEDIR)/linux/symphony.h $(DESTDIR)$(INCLUDEDIR)/linux/symphony_bpf.h
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/linux/,symphony.h symphony_bpf.h symphony_netlink.h)
 	$(if $(DESTDIR),,-ldconfig)
 
 clean:				## remove all that was built, but not the image and the debug kernel

@@ -5,7 +5,7 @@ KSELFTEST_INC ?= /usr/local/include/kselftest
 
 device_shared := device claim
 device_faults := fault trial operations_life operations_call
-device_tests := $(filter-out $(device_shared) $(device_faults) %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
+device_tests := $(filter-out $(device_shared) $(device_faults) told %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
 # A stage of its own: it takes longer than the suite gives a program.
 TEST_PROGS += $(filter-out $(O)/tests/device-faults,$(device_progs))
@@ -23,12 +23,19 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
+# Those that ask over netlink.
+$(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o
+$(addprefix $(O)/tests/device-,edges faults): LDLIBS := -lnl-genl-3 -lnl-3
+$(addprefix $(O)/obj/tests/device/,netlink.o operations_life.o told.o trial.o): CPPFLAGS += $(LIBNL_CFLAGS)
+
 # Those that load BPF programs, and which.
 $(O)/obj/tests/device/admit.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
 $(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
+$(O)/obj/tests/device/netlink.o: $(O)/bpf/gate.skel.h
 $(addprefix $(O)/obj/tests/device/,policy.o policy_time.o): $(BPF_SKELS)
 $(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
-$(addprefix $(O)/obj/tests/device/,admit.o misuse.o policy.o policy_time.o router.o): CPPFLAGS += -I$(O)/bpf
+$(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o policy.o policy_time.o router.o): CPPFLAGS += -I$(O)/bpf
 $(addprefix $(O)/tests/device-,admit misuse policy policy_time router): LDLIBS := -lbpf
+$(O)/tests/device-netlink: LDLIBS := -lbpf -lnl-genl-3 -lnl-3
 
-.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults)))
+.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults) told))

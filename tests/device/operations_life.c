@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "told.h"
 #include "trial.h"
 
 /* --- JOIN and the file --- */
@@ -86,6 +87,14 @@ static const char *join_limited_verify(struct trial *t)
 	return join_verify(t);
 }
 
+static int join_heard_prepare(struct trial *t)
+{
+	int ret;
+
+	t->netlink = told_open(&ret);
+	return ret ?: told_listen(t->netlink) ?: join_prepare(t);
+}
+
 static int mmap_prepare(struct trial *t)
 {
 	return join_prepare(t) ?: join_run(t);
@@ -132,6 +141,21 @@ static int poll_run(struct trial *t)
 	struct pollfd polled = { .fd = t->client.fd, .events = POLLIN };
 
 	return poll(&polled, 1, 0) < 0 ? -errno : 0;
+}
+
+static int list_prepare(struct trial *t)
+{
+	int ret;
+
+	t->netlink = told_open(&ret);
+	return ret;
+}
+
+static int list_run(struct trial *t)
+{
+	struct row rows[4];
+
+	return told_dump(t->netlink, SYMPHONY_CMD_ENDPOINT_GET, dev_bus(), rows, 4);
 }
 
 static int query_run(struct trial *t)
@@ -579,10 +603,14 @@ const struct operation life_operations[] = {
 	OP("JOIN, over a limit", .flags = TRIAL_BARE,
 	   .prepare = join_limited_prepare, .run = join_run, .verify = join_limited_verify,
 	   .ends_with = -EDQUOT),
+	OP("JOIN, of which listeners hear", .flags = TRIAL_BARE,
+	   .prepare = join_heard_prepare, .run = join_run, .verify = join_verify),
 	OP("mmap", .flags = TRIAL_BARE, .prepare = mmap_prepare, .run = mmap_run),
 	OP("poll", .run = poll_run),
 	OP("epoll_ctl", .prepare = epoll_prepare, .run = epoll_run,
 	   .verify = epoll_verify),
+	OP("a list of endpoints", .prepare = list_prepare, .run = list_run, .ends_with = 4,
+	   .error = -ENOBUFS),
 	OP("QUERY", .run = query_run),
 	OP("QUERY, of a program that knows more", .run = query_larger_run),
 	OP("close, calls end", .prepare = close_queued_prepare,

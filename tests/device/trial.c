@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "told.h"
 #include "trial.h"
 
 #define TRY(expression)							\
@@ -209,6 +210,7 @@ void trial_end(struct trial *t)
 	ep_close(&t->sink);
 	if (t->file >= 0)
 		close(t->file);
+	told_close(t->netlink);
 	free(t->body);
 }
 

@@ -8,6 +8,8 @@
 
 #include "claim.h"
 
+struct nl_sock;
+
 /* The largest body for the smallest pool, and the room for it: half of it. */
 #define TRIAL_LARGEST	(SYMPHONY_POOL_MIN / 2 - SYMPHONY_POOL_ALIGN)
 #define TRIAL_NOTICES	8	/* enum symphony_msg_type */
@@ -38,6 +40,7 @@ struct trial {
 	struct echo echo;
 	bool echoes;
 	int file;
+	struct nl_sock *netlink;
 	const char *limit;	/* a parameter that trial_limit() changed, */
 	long limit_was;
 	__u32 offsets[64];

@@ -25,6 +25,7 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
+#include <net/genetlink.h>
 
 struct symp_fault_point {
 	const char *file;
@@ -218,6 +219,11 @@ static inline unsigned long fault_copy_from(void *to, const void __user *from,
 	(SYMP_FAULT("KMEM_CACHE") ? NULL :				\
 	 kmem_cache_create(#type, sizeof(struct type),			\
 			   __alignof__(struct type), flags, NULL))
+#define genlmsg_new(size, gfp)						\
+	(SYMP_FAULT("genlmsg_new") ? NULL : (genlmsg_new)(size, gfp))
+#define genl_register_family(family)					\
+	(SYMP_FAULT("genl_register_family") ? -ENOMEM :			\
+	 (genl_register_family)(family))
 #define misc_register(dev)						\
 ({									\
 	int err_ = SYMP_FAULT("misc_register") ? -ENOMEM :		\
