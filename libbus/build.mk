@@ -6,6 +6,9 @@ LIBBUS_OBJS := $(LIBBUS_SRCS:%.c=$(O)/obj/%.o)
 LIBBUS_SONAME := libsymphony.so.0
 LIBBUS_HEADERS := $(wildcard libbus/include/symphony/*.h)
 LIBBUS_VERSION := 0.1
+LIBBUS_MAN := sbus_control.3 sbus_monitor.3
+# Each function's name leads to the page that it is on.
+LIBBUS_MAN_LINKS := $(shell sed -n 's/^\t\(sbus_\(control\|list\|monitor\)_.*\);$$/\1.3/p' libbus/libsymphony.map)
 
 USER_TARGETS += $(O)/libsymphony.so $(O)/$(LIBBUS_SONAME)
 INSTALL_TARGETS += install-libbus
@@ -18,10 +21,13 @@ $(O)/obj/pit/%.o: pit/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 
+$(addprefix $(O)/obj/libbus/,control.o info.o monitor.o netlink.o): \
+	override CFLAGS += $(LIBNL_CFLAGS)
+
 $(O)/$(LIBBUS_SONAME): $(LIBBUS_OBJS) libbus/libsymphony.map
 	$(CC) $(CFLAGS) -shared -Wl,-soname,$(LIBBUS_SONAME) -Wl,-z,defs -Wl,-z,now \
 		-Wl,--version-script=libbus/libsymphony.map -o $@ $(LIBBUS_OBJS) \
-		$(LDFLAGS) -lyyjson
+		$(LDFLAGS) -lyyjson -lnl-genl-3 -lnl-3
 
 $(O)/libsymphony.so: $(O)/$(LIBBUS_SONAME)
 	ln -sf $(LIBBUS_SONAME) $@
@@ -36,8 +42,13 @@ install-libbus: $(O)/$(LIBBUS_SONAME)
 		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' \
 		libbus/symphony.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/symphony.pc
 	install -m 644 $(LIBBUS_HEADERS) $(DESTDIR)$(INCLUDEDIR)/symphony/
+	install -Dm644 -t $(DESTDIR)$(MANDIR)/man3 $(LIBBUS_MAN:%=docs/man/%)
+	for page in $(LIBBUS_MAN_LINKS); do case $$page in \
+		sbus_monitor*) ln -sf sbus_monitor.3 $(DESTDIR)$(MANDIR)/man3/$$page;; \
+		*) ln -sf sbus_control.3 $(DESTDIR)$(MANDIR)/man3/$$page;; esac; done
 
 uninstall-libbus:
 	rm -f $(DESTDIR)$(LIBDIR)/$(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony.so
 	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/symphony.pc
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/symphony
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man3/,$(LIBBUS_MAN) $(LIBBUS_MAN_LINKS))

@@ -25,7 +25,8 @@ fuzz_common := $(O)/obj/fuzz/kernel.o $(O)/obj/fuzz/clock.o \
 
 $(fuzz_progs): $(O)/parsers/%: $(O)/obj/fuzz/%.o $(fuzz_common)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $(CFLAGS) $(fuzz_link) -o $@ $(filter %.o,$^) -lyyjson -lm $(fuzz_libs)
+	$(CC) $(LDFLAGS) $(CFLAGS) $(fuzz_link) -o $@ $(filter %.o,$^) -lyyjson -lnl-genl-3 \
+		-lnl-3 -lm $(fuzz_libs)
 
 $(O)/parsers/convert: $(PYBINDING_OBJS)
 $(O)/parsers/convert: fuzz_libs = $(shell python3-config --ldflags --embed)

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+/* What a message of the module says of something, as the structures that are told. */
+#include "info.h"
+
+#include <assert.h>
+#include <linux/symphony.h>
+
+#include "netlink.h"
+
+static_assert((int)SBUS_HOOK_ADMIT == (int)SYMPHONY_HOOK_ADMIT, "enum symphony_hook");
+static_assert((int)SBUS_HOOK_ROUTE == (int)SYMPHONY_HOOK_ROUTE, "enum symphony_hook");
+
+#define NUMBER(attr) netlink_number(attrs[SYMPHONY_A_##attr])
+#define TEXT(attr) netlink_text(attrs[SYMPHONY_A_##attr])
+#define FLAG(attr) (attrs[SYMPHONY_A_##attr] != NULL)
+
+/* A name that is always there. */
+static const char *name(const struct nlattr *attr)
+{
+	const char *text = netlink_text(attr);
+
+	return text ? text : "";
+}
+
+struct sbus_bus_info info_bus(struct nlattr *const *attrs)
+{
+	return (struct sbus_bus_info){
+		.size = sizeof(struct sbus_bus_info),
+		.name = name(attrs[SYMPHONY_A_BUS]),
+		.id = NUMBER(BUS_ID),
+		.uid = NUMBER(UID),
+		.gid = NUMBER(GID),
+		.mode = NUMBER(MODE),
+		.nr_endpoints = NUMBER(NR_ENDPOINTS),
+		.nr_services = NUMBER(NR_SERVICES),
+	};
+}
+
+struct sbus_endpoint_info info_endpoint(struct nlattr *const *attrs)
+{
+	return (struct sbus_endpoint_info){
+		.size = sizeof(struct sbus_endpoint_info),
+		.bus = name(attrs[SYMPHONY_A_BUS]),
+		.bus_id = NUMBER(BUS_ID),
+		.id = NUMBER(ENDPOINT),
+		.pid = NUMBER(PID),
+		.uid = NUMBER(UID),
+		.pool_size = NUMBER(POOL_SIZE),
+		.pool_used = NUMBER(POOL_USED),
+		.queued = NUMBER(QUEUED),
+		.load = NUMBER(LOAD),
+		.calls = NUMBER(CALLS),
+	};
+}
+
+struct sbus_service_info info_service(struct nlattr *const *attrs)
+{
+	uint32_t recovery = NUMBER(RECOVERY);
+
+	return (struct sbus_service_info){
+		.size = sizeof(struct sbus_service_info),
+		.bus = name(attrs[SYMPHONY_A_BUS]),
+		.bus_id = NUMBER(BUS_ID),
+		.name = name(attrs[SYMPHONY_A_SERVICE]),
+		.handle = NUMBER(HANDLE),
+		.uid = NUMBER(UID),
+		.requeue = recovery & SYMPHONY_CLAIM_REQUEUE,
+		.reissue = recovery & SYMPHONY_CLAIM_REISSUE,
+		.reserved = FLAG(RESERVED),
+		.nr_replicas = NUMBER(NR_REPLICAS),
+		.parked = NUMBER(PARKED),
+		.activator = NUMBER(ACTIVATOR),
+	};
+}
+
+struct sbus_replica_info info_replica(struct nlattr *const *attrs)
+{
+	return (struct sbus_replica_info){
+		.size = sizeof(struct sbus_replica_info),
+		.bus = name(attrs[SYMPHONY_A_BUS]),
+		.bus_id = NUMBER(BUS_ID),
+		.service = name(attrs[SYMPHONY_A_SERVICE]),
+		.handle = NUMBER(HANDLE),
+		.draining = FLAG(DRAINING),
+		.load = NUMBER(LOAD),
+		.endpoint = NUMBER(ENDPOINT),
+	};
+}
+
+struct sbus_program_info info_program(struct nlattr *const *attrs)
+{
+	return (struct sbus_program_info){
+		.size = sizeof(struct sbus_program_info),
+		.bus = name(attrs[SYMPHONY_A_BUS]),
+		.bus_id = NUMBER(BUS_ID),
+		.service = TEXT(SERVICE),
+		.handle = NUMBER(HANDLE),
+		.hook = NUMBER(HOOK),
+		.link = NUMBER(LINK),
+		.errors = NUMBER(ERRORS),
+		.disabled = TEXT(DISABLED),
+		.fail_closed = FLAG(FAIL_CLOSED),
+		.closed = FLAG(CLOSED),
+	};
+}
