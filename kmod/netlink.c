@@ -29,9 +29,12 @@
 #include "netlink.h"
 #include "program.h"
 #include "service.h"
+#include "stats.h"
 
 static_assert((int)SYMPHONY_HOOK_ADMIT == (int)SYMP_ADMIT);
 static_assert((int)SYMPHONY_HOOK_ROUTE == (int)SYMP_ROUTE);
+static_assert((int)SYMPHONY_HOOK_SHADOW == (int)SYMP_SHADOW);
+static_assert(SYMPHONY_TIME_BUCKETS == SYMP_STATS_BUCKETS);
 
 /**
  * struct dump - one that goes on
@@ -158,7 +161,12 @@ bool symp_netlink_put_program(struct sk_buff *skb,
 	       (!disabled ||
 		!nla_put_string(skb, SYMPHONY_A_DISABLED, disabled)) &&
 	       put_flag(skb, SYMPHONY_A_FAIL_CLOSED, program->fail_closed) &&
-	       put_flag(skb, SYMPHONY_A_CLOSED, !READ_ONCE(program->ops));
+	       put_flag(skb, SYMPHONY_A_CLOSED, !READ_ONCE(program->ops)) &&
+	       (program->hook != SYMP_SHADOW ||
+		(!nla_put_uint(skb, SYMPHONY_A_SAME,
+			       atomic64_read(&program->same)) &&
+		 !nla_put_uint(skb, SYMPHONY_A_DIFFERENT,
+			       atomic64_read(&program->different))));
 }
 
 /* Begin an entry. Return: what to end or cancel it with; NULL: @skb is full. */
@@ -256,6 +264,21 @@ static int tell_endpoints(struct sk_buff *skb, const struct genl_info *info,
 	return 0;
 }
 
+static bool put_stats(struct sk_buff *skb, const struct symp_service *service)
+{
+	struct symp_stats sum;
+	u32 i;
+
+	symp_stats_sum(service->stats, &sum);
+	for (i = 0; i < SYMP_NR_STATS; i++)
+		if (nla_put_uint(skb, SYMPHONY_A_REPLIES + i, sum.nr[i]))
+			return false;
+	return !nla_put(skb, SYMPHONY_A_QUEUE_TIMES, sizeof(sum.queue_time),
+			sum.queue_time) &&
+	       !nla_put(skb, SYMPHONY_A_SERVICE_TIMES, sizeof(sum.service_time),
+			sum.service_time);
+}
+
 static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 			const struct dump *dump, const struct symp_bus *bus,
 			const struct symp_service *service)
@@ -278,7 +301,8 @@ static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 			     replicas ? READ_ONCE(replicas->nr) : 0) &&
 		(!activator || !nla_put_uint(skb, SYMPHONY_A_ACTIVATOR,
 					     activator->id)) &&
-		!nla_put_u32(skb, SYMPHONY_A_PARKED, READ_ONCE(service->parked)));
+		!nla_put_u32(skb, SYMPHONY_A_PARKED, READ_ONCE(service->parked)) &&
+		put_stats(skb, service));
 }
 
 static int tell_services(struct sk_buff *skb, const struct genl_info *info,
@@ -421,7 +445,8 @@ static int tell_programs(struct sk_buff *skb, const struct genl_info *info,
 			dump->entry = service->handle;
 			places = service->programs;
 			has_some = rcu_access_pointer(places[SYMP_ADMIT]) ||
-				   rcu_access_pointer(places[SYMP_ROUTE]);
+				   rcu_access_pointer(places[SYMP_ROUTE]) ||
+				   rcu_access_pointer(places[SYMP_SHADOW]);
 		}
 		err = has_some ? tell_places(skb, info, dump, bus, places) : 0;
 		if (err)

@@ -9,7 +9,7 @@
 /* The first is for less than 2 µs, each other for twice as long, the last for all. */
 #define SYMP_STATS_BUCKETS	24
 
-/* What a call can come to. */
+/* What a call can come to; as SYMPHONY_A_REPLIES and those behind it. */
 enum symp_stat {
 	SYMP_STAT_REPLIES,
 	SYMP_STAT_ERRORS,	/* of them, the extension's error replies */

@@ -3,12 +3,16 @@
 #include "info.h"
 
 #include <assert.h>
+#include <string.h>
 #include <linux/symphony.h>
+#include <netlink/attr.h>
 
 #include "netlink.h"
 
 static_assert((int)SBUS_HOOK_ADMIT == (int)SYMPHONY_HOOK_ADMIT, "enum symphony_hook");
 static_assert((int)SBUS_HOOK_ROUTE == (int)SYMPHONY_HOOK_ROUTE, "enum symphony_hook");
+static_assert((int)SBUS_HOOK_SHADOW == (int)SYMPHONY_HOOK_SHADOW, "enum symphony_hook");
+static_assert(SBUS_TIME_BUCKETS == SYMPHONY_TIME_BUCKETS, "histograms");
 
 #define NUMBER(attr) netlink_number(attrs[SYMPHONY_A_##attr])
 #define TEXT(attr) netlink_text(attrs[SYMPHONY_A_##attr])
@@ -53,11 +57,18 @@ struct sbus_endpoint_info info_endpoint(struct nlattr *const *attrs)
 	};
 }
 
+static void histogram(uint64_t *buckets, const struct nlattr *attr)
+{
+	size_t len = SBUS_TIME_BUCKETS * sizeof(*buckets);
+
+	if (attr && (size_t)nla_len(attr) >= len)
+		memcpy(buckets, nla_data(attr), len);
+}
+
 struct sbus_service_info info_service(struct nlattr *const *attrs)
 {
 	uint32_t recovery = NUMBER(RECOVERY);
-
-	return (struct sbus_service_info){
+	struct sbus_service_info info = {
 		.size = sizeof(struct sbus_service_info),
 		.bus = name(attrs[SYMPHONY_A_BUS]),
 		.bus_id = NUMBER(BUS_ID),
@@ -70,7 +81,18 @@ struct sbus_service_info info_service(struct nlattr *const *attrs)
 		.nr_replicas = NUMBER(NR_REPLICAS),
 		.parked = NUMBER(PARKED),
 		.activator = NUMBER(ACTIVATOR),
+		.replies = NUMBER(REPLIES),
+		.error_replies = NUMBER(ERROR_REPLIES),
+		.timeouts = NUMBER(TIMEOUTS),
+		.cancels = NUMBER(CANCELS),
+		.resets = NUMBER(RESETS),
+		.others = NUMBER(OTHERS),
+		.refusals = NUMBER(REFUSALS),
 	};
+
+	histogram(info.queue_times, attrs[SYMPHONY_A_QUEUE_TIMES]);
+	histogram(info.service_times, attrs[SYMPHONY_A_SERVICE_TIMES]);
+	return info;
 }
 
 struct sbus_replica_info info_replica(struct nlattr *const *attrs)
@@ -101,5 +123,7 @@ struct sbus_program_info info_program(struct nlattr *const *attrs)
 		.disabled = TEXT(DISABLED),
 		.fail_closed = FLAG(FAIL_CLOSED),
 		.closed = FLAG(CLOSED),
+		.same = NUMBER(SAME),
+		.different = NUMBER(DIFFERENT),
 	};
 }

@@ -31,7 +31,7 @@ $(addprefix $(O)/obj/tests/device/,netlink.o operations_life.o told.o trial.o): 
 # Those that load BPF programs, and which.
 $(O)/obj/tests/device/admit.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
 $(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
-$(O)/obj/tests/device/netlink.o: $(O)/bpf/gate.skel.h
+$(O)/obj/tests/device/netlink.o: $(addprefix $(O)/bpf/,gate.skel.h puppet.skel.h)
 $(addprefix $(O)/obj/tests/device/,policy.o policy_time.o): $(BPF_SKELS)
 $(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
 $(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o policy.o policy_time.o router.o): CPPFLAGS += -I$(O)/bpf

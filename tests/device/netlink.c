@@ -12,6 +12,7 @@
 
 #include "claim.h"
 #include "gate.skel.h"
+#include "puppet.skel.h"
 #include "told.h"
 
 #define ALICE	1001
@@ -355,6 +356,113 @@ TEST_F(netlink, tells_of_programs)
 	EXPECT_FLAG(false, SYMPHONY_A_LINK);
 	gate__destroy(gate);
 	gate__destroy(wide);
+}
+
+static unsigned int sum(const __u64 *times, unsigned int from)
+{
+	unsigned int sum = 0;
+
+	while (from < SYMPHONY_TIME_BUCKETS)
+		sum += times[from++];
+	return sum;
+}
+
+TEST_F(netlink, tells_what_became_of_calls)
+{
+	const struct symphony_msg *msg;
+	struct symphony_call call;
+	struct ep server;
+	__u64 svc, cookie;
+
+	ASSERT_EQ(0, join(self, 0));
+	ASSERT_EQ(0, ep_join(&server, 0));
+	ASSERT_EQ(0, ep_claim(&server, "svc", &svc));
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+	for (int attr = SYMPHONY_A_REPLIES; attr <= SYMPHONY_A_REFUSALS; attr++)
+		EXPECT_NUMBER(0, attr);
+
+	/* An answer, an error, a timeout, a cancel. */
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, ep_mark(&self->ep, svc, i, 8));
+		msg = ep_next(&server, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(0, ep_reply(&server, msg, NULL, 0, SYMPHONY_REPLY_RELEASE |
+				      (i ? SYMPHONY_REPLY_ERROR : 0)));
+		ASSERT_EQ(0, ep_fetch(&self->ep, &cookie));
+	}
+	call = ep_request(svc, NULL, 0);
+	call.deadline = dev_after(20);
+	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	EXPECT_EQ(-ETIMEDOUT, ep_fetch(&self->ep, &cookie));
+	call = ep_request(svc, NULL, 0);
+	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	ASSERT_EQ(0, ep_cancel(&self->ep, call.id, call.slot));
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+	EXPECT_NUMBER(2, SYMPHONY_A_REPLIES);
+	EXPECT_NUMBER(1, SYMPHONY_A_ERROR_REPLIES);
+	EXPECT_NUMBER(1, SYMPHONY_A_TIMEOUTS);
+	EXPECT_NUMBER(1, SYMPHONY_A_CANCELS);
+	EXPECT_EQ(0, sum(self->row.queue_times, 0));
+
+	/* Times: 20 ms and more in either, from the bucket of 16 ms on. */
+	dev_param("stats", 1);
+	ASSERT_EQ(0, ep_mark(&self->ep, svc, 3, 8));
+	dev_nap(20);
+	msg = ep_next(&server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	dev_nap(20);
+	ASSERT_EQ(0, ep_reply(&server, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
+	dev_param("stats", 0);
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+	EXPECT_EQ(1, sum(self->row.queue_times, 0));
+	EXPECT_EQ(1, sum(self->row.queue_times, 14));
+	EXPECT_EQ(1, sum(self->row.service_times, 0));
+	EXPECT_EQ(1, sum(self->row.service_times, 14));
+
+	/* The replica's death, and then nobody is there. */
+	ASSERT_EQ(0, ep_mark(&self->ep, svc, 4, 8));
+	ep_close(&server);
+	EXPECT_EQ(-ECONNREFUSED, ep_mark(&self->ep, svc, 5, 8));
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+	EXPECT_NUMBER(3, SYMPHONY_A_REPLIES);
+	EXPECT_NUMBER(1, SYMPHONY_A_RESETS);
+	EXPECT_NUMBER(1, SYMPHONY_A_REFUSALS);
+	EXPECT_NUMBER(0, SYMPHONY_A_OTHERS);
+	EXPECT_EQ(1, sum(self->row.queue_times, 0));
+}
+
+TEST_F(netlink, tells_of_a_shadow_how_often_it_was_right)
+{
+	struct puppet *puppet = puppet__open();
+	struct symphony_route_ops *ops;
+	struct bpf_link *link;
+	__u64 svc, cookie;
+
+	ASSERT_NE(NULL, puppet);
+	ASSERT_EQ(0, join(self, 0));
+	ASSERT_EQ(0, ep_claim(&self->ep, "svc", &svc));
+	ops = bpf_map__initial_value(puppet->maps.puppet, &(size_t){ 0 });
+	strcpy(ops->bus, dev_bus());
+	ops->flags = SYMPHONY_ROUTE_SHADOW;
+	bpf_map__set_autocreate(puppet->maps.empty, false);
+	bpf_map__set_autocreate(puppet->maps.unlinked, false);
+	ASSERT_EQ(0, puppet__load(puppet));
+	link = bpf_map__attach_struct_ops(puppet->maps.puppet);
+	ASSERT_NE(NULL, link);
+	/* It chooses nobody, then the one that there is. */
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, ep_mark(&self->ep, svc, i, 8));
+		EXPECT_EQ(i, ep_serve(&self->ep));
+		EXPECT_EQ(0, ep_fetch(&self->ep, &cookie));
+		puppet->bss->wanted = self->ep.id;
+	}
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_PROGRAM_GET));
+	EXPECT_NUMBER(SYMPHONY_HOOK_SHADOW, SYMPHONY_A_HOOK);
+	EXPECT_NUMBER(2, SYMPHONY_A_SAME);
+	EXPECT_NUMBER(1, SYMPHONY_A_DIFFERENT);
+	bpf_link__destroy(link);
+	EXPECT_EQ(0, one(self, SYMPHONY_CMD_PROGRAM_GET));
+	puppet__destroy(puppet);
 }
 
 TEST_F(netlink, tells_of_all_buses_or_of_one)

@@ -79,7 +79,11 @@ static void read_row(struct row *row, struct nlmsghdr *header)
 		if (type > SYMPHONY_A_MAX)
 			continue;
 		row->has[type] = true;
-		if (len == sizeof(__u32) && type != SYMPHONY_A_BUS &&
+		if (type == SYMPHONY_A_QUEUE_TIMES)
+			nla_memcpy(row->queue_times, attr, sizeof(row->queue_times));
+		else if (type == SYMPHONY_A_SERVICE_TIMES)
+			nla_memcpy(row->service_times, attr, sizeof(row->service_times));
+		else if (len == sizeof(__u32) && type != SYMPHONY_A_BUS &&
 		    type != SYMPHONY_A_SERVICE)
 			row->number[type] = nla_get_u32(attr);
 		else if (len == sizeof(__u64) && (type == SYMPHONY_A_BUS_ID ||

@@ -16,6 +16,7 @@ struct row {
 	bool has[SYMPHONY_A_MAX + 1];
 	__u64 number[SYMPHONY_A_MAX + 1];
 	char text[SYMPHONY_A_MAX + 1][80];
+	__u64 queue_times[SYMPHONY_TIME_BUCKETS], service_times[SYMPHONY_TIME_BUCKETS];
 };
 
 /* A socket that knows the family; -errno in @err when there is none. */

@@ -101,6 +101,9 @@ struct sbus_endpoint_info {
 	uint32_t calls;
 };
 
+/* Of a histogram of times. */
+#define SBUS_TIME_BUCKETS 24
+
 /**
  * struct sbus_service_info - an extension's id
  * @size: of this structure
@@ -115,6 +118,18 @@ struct sbus_endpoint_info {
  * @nr_replicas: how many serve it
  * @parked: calls that its activator holds
  * @activator: endpoint id of that, 0 for none
+ * @replies: calls that were answered, ever
+ * @error_replies: of these, by an error of the extension's
+ * @timeouts: calls that came to ETIMEDOUT
+ * @cancels: ECANCELED
+ * @resets: ECONNRESET
+ * @others: too large an answer, or the caller died
+ * @refusals: calls that were never made, as a program refused them or nobody was there
+ * @queue_times: calls by the time from when they were there to when they were received:
+ *	the first less than 2 us, each other less than twice as long as the one before,
+ *	the last all that is longer. Counted while the module's parameter "stats" is on,
+ *	or a program takes times
+ * @service_times: likewise: from then to the outcome
  */
 struct sbus_service_info {
 	size_t size;
@@ -129,6 +144,15 @@ struct sbus_service_info {
 	uint32_t nr_replicas;
 	uint32_t parked;
 	uint64_t activator;
+	uint64_t replies;
+	uint64_t error_replies;
+	uint64_t timeouts;
+	uint64_t cancels;
+	uint64_t resets;
+	uint64_t others;
+	uint64_t refusals;
+	uint64_t queue_times[SBUS_TIME_BUCKETS];
+	uint64_t service_times[SBUS_TIME_BUCKETS];
 };
 
 /**
@@ -157,10 +181,12 @@ struct sbus_replica_info {
  * enum sbus_hook - what a BPF program is asked
  * @SBUS_HOOK_ADMIT: who may call whom
  * @SBUS_HOOK_ROUTE: which replica
+ * @SBUS_HOOK_SHADOW: likewise, its answers compared only
  */
 enum sbus_hook {
 	SBUS_HOOK_ADMIT = 0,
 	SBUS_HOOK_ROUTE = 1,
+	SBUS_HOOK_SHADOW = 2,
 };
 
 /**
@@ -176,6 +202,8 @@ enum sbus_hook {
  * @disabled: why it is not asked any more, or NULL
  * @fail_closed: without it, calls are refused
  * @closed: it has gone and they are
+ * @same: how often a shadow chose what was chosen
+ * @different: how often it did not
  */
 struct sbus_program_info {
 	size_t size;
@@ -189,6 +217,8 @@ struct sbus_program_info {
 	const char *disabled;
 	bool fail_closed;
 	bool closed;
+	uint64_t same;
+	uint64_t different;
 };
 
 /* 0, or what the function that lists returns in the end: no more is told then. */

@@ -32,11 +32,16 @@
  * enum symphony_hook - what a BPF program is asked
  * @SYMPHONY_HOOK_ADMIT: who may call whom
  * @SYMPHONY_HOOK_ROUTE: which replica
+ * @SYMPHONY_HOOK_SHADOW: likewise, its answers compared only
  */
 enum symphony_hook {
 	SYMPHONY_HOOK_ADMIT,
 	SYMPHONY_HOOK_ROUTE,
+	SYMPHONY_HOOK_SHADOW,
 };
+
+/* Of a histogram of times: see SYMPHONY_A_QUEUE_TIMES. */
+#define SYMPHONY_TIME_BUCKETS	24
 
 /**
  * enum symphony_attr - what a message says; "uint" is 4 or 8 bytes
@@ -70,6 +75,21 @@ enum symphony_hook {
  * @SYMPHONY_A_DISABLED: string: why the program is not asked any more
  * @SYMPHONY_A_FAIL_CLOSED: flag: without the program, calls are refused
  * @SYMPHONY_A_CLOSED: flag: it has gone and they are
+ * @SYMPHONY_A_SAME: uint: how often a shadow chose what was chosen
+ * @SYMPHONY_A_DIFFERENT: uint: how often it did not
+ * @SYMPHONY_A_REPLIES: uint: calls of the service that were answered, ever
+ * @SYMPHONY_A_ERROR_REPLIES: uint: of these, by an error of the extension's
+ * @SYMPHONY_A_TIMEOUTS: uint: calls that came to ETIMEDOUT
+ * @SYMPHONY_A_CANCELS: uint: ECANCELED
+ * @SYMPHONY_A_RESETS: uint: ECONNRESET
+ * @SYMPHONY_A_OTHERS: uint: too large an answer, or the caller died
+ * @SYMPHONY_A_REFUSALS: uint: calls that were never made, as a program refused them
+ *	or nobody was there
+ * @SYMPHONY_A_QUEUE_TIMES: binary: 24 numbers of 8 bytes: calls by the time from when
+ *	they were there to when they were received. The first less than 2 us, each
+ *	other less than twice as long as the one before, the last all that is longer.
+ *	Counted while the module's parameter "stats" is on, or a program takes times
+ * @SYMPHONY_A_SERVICE_TIMES: binary: likewise: from then to the outcome
  */
 enum symphony_attr {
 	SYMPHONY_A_BUS = 1,
@@ -100,6 +120,17 @@ enum symphony_attr {
 	SYMPHONY_A_DISABLED,
 	SYMPHONY_A_FAIL_CLOSED,
 	SYMPHONY_A_CLOSED,
+	SYMPHONY_A_SAME,
+	SYMPHONY_A_DIFFERENT,
+	SYMPHONY_A_REPLIES,
+	SYMPHONY_A_ERROR_REPLIES,
+	SYMPHONY_A_TIMEOUTS,
+	SYMPHONY_A_CANCELS,
+	SYMPHONY_A_RESETS,
+	SYMPHONY_A_OTHERS,
+	SYMPHONY_A_REFUSALS,
+	SYMPHONY_A_QUEUE_TIMES,
+	SYMPHONY_A_SERVICE_TIMES,
 
 	/* private: */
 	__SYMPHONY_A_MAX,
@@ -113,12 +144,13 @@ enum symphony_attr {
  * @SYMPHONY_CMD_ENDPOINT_GET: endpoints: BUS, BUS_ID, ENDPOINT, PID, UID,
  *	POOL_SIZE, POOL_USED, QUEUED, LOAD, CALLS
  * @SYMPHONY_CMD_SERVICE_GET: services: BUS, BUS_ID, SERVICE, HANDLE, UID,
- *	RECOVERY, RESERVED, NR_REPLICAS, ACTIVATOR, PARKED
+ *	RECOVERY, RESERVED, NR_REPLICAS, ACTIVATOR, PARKED, REPLIES, ERROR_REPLIES,
+ *	TIMEOUTS, CANCELS, RESETS, OTHERS, REFUSALS, QUEUE_TIMES, SERVICE_TIMES
  * @SYMPHONY_CMD_REPLICA_GET: replicas: BUS, BUS_ID, SERVICE, HANDLE, ENDPOINT,
  *	DRAINING, LOAD (of the endpoint, whatever it serves)
  * @SYMPHONY_CMD_PROGRAM_GET: programs attached to a bus that there is: BUS, BUS_ID,
  *	SERVICE and HANDLE unless it is for all, HOOK, LINK, ERRORS, DISABLED,
- *	FAIL_CLOSED, CLOSED
+ *	FAIL_CLOSED, CLOSED, SAME and DIFFERENT of a shadow
  * @SYMPHONY_CMD_BUS_ADD_NTF: event: there is a bus: BUS, BUS_ID, UID, MODE
  * @SYMPHONY_CMD_BUS_DEL_NTF: event: its last endpoint died: likewise
  * @SYMPHONY_CMD_ENDPOINT_ADD_NTF: event: JOIN: BUS, BUS_ID, ENDPOINT, UID
