@@ -222,7 +222,7 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	call->status = status;
 	call->offset = offset;
 	trace_symphony_call_done(call);
-	if (likely(call->service))
+	if (likely(call->server))
 		symp_stats_outcome(call->service->stats, status);
 	if (!ep->dead && call->async) {
 		/* The record stands in front of where a replier may write. */
@@ -431,13 +431,11 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->needed = 0;
 	call->waiter = async ? NULL : current;
 	call->server = NULL;
-	call->service = NULL;
 	call->moving = NULL;
 	call->attached = false;
 	call->queued = false;
 	call->replying = false;
 	call->attached_at = 0;
-	call->taken_at = 0;
 	return call;
 }
 
@@ -679,31 +677,21 @@ int symp_call_attach(struct symp_call *call, bool keep)
 	return 0;
 }
 
-/* The beginning of the body, for programs; -EFAULT as in call_deliver(). */
-static int peek(u8 *head, u32 *len, const struct symphony_call *arg)
-{
-	*len = min_t(u32, arg->body_len, SYMPHONY_PEEK_MAX);
-	return symp_pool_fill_large(head, u64_to_user_ptr(arg->body), *len);
-}
-
 /*
  * Reserve, copy, publish. The copy holds nothing but a reference to the pool and
  * the slice, which is in nobody's reach.
  * -ESHUTDOWN: the replica serves no more, choose another. -EFAULT: not all of
  * the body is there; waiting for it has no bound, as it may be FUSE's.
  */
-static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
-			bool wait, enum symphony_limit *limit)
+static __always_inline int
+call_deliver(struct symp_call *call, const struct symphony_call *arg, bool wait,
+	     enum symphony_limit *limit, const void *head, u32 head_len)
 {
 	struct symp_endpoint *server;
 	struct symp_pool *pool;
-	u8 head[SYMPHONY_PEEK_MAX];
-	u32 head_len = 0;
-	int err = 0;
+	int err;
 
-	if (static_branch_unlikely(&symp_peeks))
-		err = peek(head, &head_len, arg);
-	err = err ?: symp_call_route(call, arg, head, head_len);
+	err = symp_call_route(call, arg, head, head_len);
 	if (err)
 		return err;
 	server = call->server;
@@ -732,6 +720,18 @@ static int call_deliver(struct symp_call *call, const struct symphony_call *arg,
 	if (!server->dead)
 		symp_room_free(server, call->lane, call->request.offset);
 	return err;
+}
+
+/* Likewise, for programs that look into bodies. */
+static noinline int call_deliver_peeking(struct symp_call *call,
+					 const struct symphony_call *arg,
+					 bool wait, enum symphony_limit *limit)
+{
+	u32 len = min_t(u32, arg->body_len, SYMPHONY_PEEK_MAX);
+	u8 head[SYMPHONY_PEEK_MAX];
+
+	return symp_pool_fill_large(head, u64_to_user_ptr(arg->body), len) ?:
+	       call_deliver(call, arg, wait, limit, head, len);
 }
 
 /* Sleep until there is an outcome, which is then fetched. */
@@ -868,6 +868,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		   struct symphony_call *arg, bool async, bool nonblock)
 {
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
+	bool wait = !async && !nonblock;
 	u32 tries = SYMP_FILL_TRIES;
 	struct symp_call *call;
 	int err;
@@ -883,7 +884,9 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	trace_symphony_call_made(call, arg);
 	err = put_name(call, uarg);
 	while (!err) {
-		err = call_deliver(call, arg, !async && !nonblock, &limit);
+		err = static_branch_unlikely(&symp_peeks) ?
+			call_deliver_peeking(call, arg, wait, &limit) :
+			call_deliver(call, arg, wait, &limit, NULL, 0);
 		if (err == -EFAULT && tries--)
 			err = symp_pool_fault_in(arg->body, arg->body_len);
 		else if (err == -ESHUTDOWN)

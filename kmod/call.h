@@ -44,7 +44,7 @@ struct symphony_wait;
  * @expire: what @timer starts
  * @server: the replica, referenced; changes, under the caller's lock, only
  *	while the call is not attached
- * @service: what it is for; NULL until there is a server
+ * @service: what it is for; known once there is a server
  * @lane: the caller's lane there
  * @epoch: of the server, as the call found it
  * @notify: the server wants to hear when nobody waits for an answer any more
@@ -130,11 +130,12 @@ void symp_call_free_idle(struct symp_endpoint *ep);
 int symp_call_is_older(void *priv, const struct list_head *a,
 		       const struct list_head *b);
 
-/* The request of @call is in the server's hands. Its lock held. */
-static inline void symp_call_taken(struct symp_call *call)
+/* The request of @call is in the hands of @server, the lock of which is held. */
+static inline void symp_call_taken(struct symp_call *call,
+				   struct symp_endpoint *server)
 {
 	call->queued = false;
-	WRITE_ONCE(call->server->taken, call->server->taken + 1);
+	WRITE_ONCE(server->taken, server->taken + 1);
 	if (static_branch_unlikely(&symp_times))
 		WRITE_ONCE(call->taken_at, ktime_get_ns());
 }

@@ -111,7 +111,7 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	switch (s->kind) {
 	case SYMP_REQUEST:
 		call = container_of(item, struct symp_call, request);
-		symp_call_taken(call);
+		symp_call_taken(call, ep);
 		trace_symphony_call_received(call);
 		s->user = 1;
 		return NULL;

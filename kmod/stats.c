@@ -34,15 +34,11 @@ static const struct kernel_param_ops stats_ops = {
 module_param_cb(stats, &stats_ops, &stats_on, 0644);
 MODULE_PARM_DESC(stats, "take the times of calls, for histograms by service");
 
-/* A call that was made has an outcome: @status, 0 for an answer. */
-void symp_stats_outcome(struct symp_stats __percpu *stats, int status)
+void symp_stats_failure(struct symp_stats __percpu *stats, int status)
 {
 	enum symp_stat what = SYMP_STAT_OTHERS;
 
 	switch (status) {
-	case 0:
-		what = SYMP_STAT_REPLIES;
-		break;
 	case -ETIMEDOUT:
 		what = SYMP_STAT_TIMEOUTS;
 		break;

@@ -43,7 +43,18 @@ static inline void symp_stats_inc(struct symp_stats __percpu *stats,
 	this_cpu_inc(stats->nr[what]);
 }
 
-void symp_stats_outcome(struct symp_stats __percpu *stats, int status);
+void symp_stats_failure(struct symp_stats __percpu *stats, int status);
+
+/* A call that was made has an outcome: @status, 0 for an answer. */
+static inline void symp_stats_outcome(struct symp_stats __percpu *stats,
+				      int status)
+{
+	if (likely(!status))
+		symp_stats_inc(stats, SYMP_STAT_REPLIES);
+	else
+		symp_stats_failure(stats, status);
+}
+
 void symp_stats_times(struct symp_stats __percpu *stats, u64 queue_time,
 		      u64 service_time);
 void symp_stats_sum(const struct symp_stats __percpu *stats,

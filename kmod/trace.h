@@ -100,7 +100,7 @@ TRACE_EVENT(symphony_call_done,
 		__field(u64, server)
 		__field(int, status)
 		__string(bus, call->caller->bus->name)
-		__string(service, call->service ? call->service->name : "")
+		__string(service, call->server ? call->service->name : "")
 	),
 	TP_fast_assign(
 		__entry->call = call->id;
