@@ -223,7 +223,7 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	call->offset = offset;
 	trace_symphony_call_done(call);
 	if (likely(call->server))
-		symp_stats_outcome(call->service->stats, status);
+		symp_stats_outcome(&call->service->stats, status);
 	if (!ep->dead && call->async) {
 		/* The record stands in front of where a replier may write. */
 		if (offset == SYMPHONY_NO_OFFSET) {
@@ -353,9 +353,9 @@ void symp_call_ended(struct symp_call *call, int status)
 		service_time = max(now - taken_at, 1);
 	if (taken_at && !status)
 		smooth(&call->server->service_time, service_time);
-	symp_stats_times(call->service->stats, queue_time, service_time);
-	if (static_branch_unlikely(&symp_routes) ||
-	    static_branch_unlikely(&symp_shadows))
+	symp_stats_times(&call->service->stats, queue_time, service_time);
+	if (call->reached && (static_branch_unlikely(&symp_routes) ||
+			      static_branch_unlikely(&symp_shadows)))
 		symp_route_done(call, status, queue_time, service_time);
 }
 
@@ -533,23 +533,19 @@ static bool call_abandon(struct symp_call *call)
 /**
  * symp_call_route() - choose who will answer
  * @call: a call that is attached nowhere
- * @arg: what its sender wrote
- * @head: as in struct symp_route_args
- * @head_len: likewise
+ * @args: of @call
  *
  * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (done), or
  * what a program refuses it with.
  */
-int symp_call_route(struct symp_call *call, const struct symphony_call *arg,
-		    const void *head, u32 head_len)
+int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
 {
-	const struct symp_route_args args = { call, arg, head, head_len };
 	struct symp_endpoint *ep = call->caller, *old;
 	struct symp_lane *lane = NULL;
 	struct symp_pick pick;
 	int err;
 
-	err = symp_service_pick(&args, &pick);
+	err = symp_service_pick(args, &pick);
 	if (err)
 		return err;
 	spin_lock(&ep->lock);
@@ -666,6 +662,7 @@ int symp_call_attach(struct symp_call *call, bool keep)
 	call->queued = true;
 	WRITE_ONCE(server->load, server->load + 1);
 	if (static_branch_unlikely(&symp_times)) {
+		call->reached = call->park ? 0 : server->id;
 		WRITE_ONCE(call->attached_at, ktime_get_ns());
 		WRITE_ONCE(call->taken_at, 0);
 	}
@@ -684,14 +681,15 @@ int symp_call_attach(struct symp_call *call, bool keep)
  * the body is there; waiting for it has no bound, as it may be FUSE's.
  */
 static __always_inline int
-call_deliver(struct symp_call *call, const struct symphony_call *arg, bool wait,
-	     enum symphony_limit *limit, const void *head, u32 head_len)
+call_deliver(struct symp_call *call, const struct symp_route_args *args,
+	     bool wait, enum symphony_limit *limit)
 {
+	const struct symphony_call *arg = args->arg;
 	struct symp_endpoint *server;
 	struct symp_pool *pool;
 	int err;
 
-	err = symp_call_route(call, arg, head, head_len);
+	err = symp_call_route(call, args);
 	if (err)
 		return err;
 	server = call->server;
@@ -707,9 +705,9 @@ call_deliver(struct symp_call *call, const struct symphony_call *arg, bool wait,
 	err = symp_pool_fill(pool, call->request.offset, arg->body,
 			     arg->body_len);
 	/* What the choice was made for is what arrives. */
-	if (unlikely(head_len) && !err)
-		memcpy(symp_pool_msg(pool, call->request.offset) + 1, head,
-		       head_len);
+	if (unlikely(args->head_len) && !err)
+		memcpy(symp_pool_msg(pool, call->request.offset) + 1,
+		       args->head, args->head_len);
 	symp_pool_put(pool);
 	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
 		err = -ETIMEDOUT;
@@ -727,11 +725,17 @@ static noinline int call_deliver_peeking(struct symp_call *call,
 					 const struct symphony_call *arg,
 					 bool wait, enum symphony_limit *limit)
 {
-	u32 len = min_t(u32, arg->body_len, SYMPHONY_PEEK_MAX);
 	u8 head[SYMPHONY_PEEK_MAX];
+	const struct symp_route_args args = {
+		.call = call,
+		.arg = arg,
+		.head = head,
+		.head_len = min_t(u32, arg->body_len, sizeof(head)),
+	};
 
-	return symp_pool_fill_large(head, u64_to_user_ptr(arg->body), len) ?:
-	       call_deliver(call, arg, wait, limit, head, len);
+	return symp_pool_fill_large(head, u64_to_user_ptr(arg->body),
+				    args.head_len) ?:
+	       call_deliver(call, &args, wait, limit);
 }
 
 /* Sleep until there is an outcome, which is then fetched. */
@@ -868,6 +872,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		   struct symphony_call *arg, bool async, bool nonblock)
 {
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
+	struct symp_route_args args = { .arg = arg };
 	bool wait = !async && !nonblock;
 	u32 tries = SYMP_FILL_TRIES;
 	struct symp_call *call;
@@ -881,12 +886,13 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	err = call_register(call, arg, &limit);
 	if (err)
 		goto out;
+	args.call = call;
 	trace_symphony_call_made(call, arg);
 	err = put_name(call, uarg);
 	while (!err) {
 		err = static_branch_unlikely(&symp_peeks) ?
 			call_deliver_peeking(call, arg, wait, &limit) :
-			call_deliver(call, arg, wait, &limit, NULL, 0);
+			call_deliver(call, &args, wait, &limit);
 		if (err == -EFAULT && tries--)
 			err = symp_pool_fault_in(arg->body, arg->body_len);
 		else if (err == -ESHUTDOWN)
@@ -896,6 +902,8 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 			break;
 	}
 	if (err && call_abandon(call)) {
+		if (call->server)
+			symp_stats_inc(&call->service->stats, SYMP_STAT_REFUSALS);
 		if (put_user(0, &uarg->id))
 			err = -EFAULT;
 		goto out;

@@ -11,6 +11,7 @@
 #include "program.h"
 #include "queue.h"
 
+struct symp_route_args;
 struct symp_service;
 struct symphony_call;
 struct symphony_wait;
@@ -56,6 +57,7 @@ struct symphony_wait;
  * @attached: the request stands in the server's pool and can be answered
  * @queued: it was not received yet
  * @replying: a thread of the server is answering it
+ * @reached: id of the replica that had it last; with @attached_at
  * @attached_at: CLOCK_MONOTONIC in ns, when a program may want to know; 0 if not
  * @taken_at: likewise
  */
@@ -102,6 +104,7 @@ struct symp_call {
 	bool attached;
 	bool queued;
 	bool replying;
+	u64 reached;
 	u64 attached_at;
 	u64 taken_at;
 };
@@ -119,8 +122,7 @@ void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
-int symp_call_route(struct symp_call *call, const struct symphony_call *arg,
-		    const void *head, u32 head_len);
+int symp_call_route(struct symp_call *call, const struct symp_route_args *args);
 void symp_call_address(const struct symp_call *call, struct symphony_msg *msg);
 int symp_call_attach(struct symp_call *call, bool keep);
 void symp_call_detach(struct symp_call *call);

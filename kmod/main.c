@@ -11,6 +11,7 @@
 #include "limits.h"
 #include "move.h"
 #include "netlink.h"
+#include "program.h"
 #include "route.h"
 
 uint symp_pool_default = 1U << 20;
@@ -100,8 +101,8 @@ err_exit_call:
  * No file is open any more, so no endpoint lives and every call has its
  * outcome. What can still run is the death of an owner whose endpoint's file
  * was released at the same time, and which is told to listeners; the freeing of
- * owners; and the work of moves and of expired timers. No dump begins, as the
- * module is going, and none goes on, as it would hold it.
+ * owners; the work of moves, of expired timers and of closed gates. No dump
+ * begins, as the module is going, and none goes on, as it would hold it.
  */
 static void __exit symp_exit(void)
 {
@@ -110,6 +111,7 @@ static void __exit symp_exit(void)
 	symp_netlink_exit();
 	symp_move_exit();
 	symp_call_exit();
+	symp_program_exit();
 	rcu_barrier();
 }
 

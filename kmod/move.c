@@ -31,6 +31,7 @@
 #include "endpoint.h"
 #include "move.h"
 #include "notice.h"
+#include "route.h"
 #include "service.h"
 
 struct symp_move {
@@ -75,11 +76,17 @@ static int move_reserve(struct symp_move *move)
 		.content_type = msg->content_type,
 	};
 	struct symp_call *call = move->call;
+	const struct symp_route_args args = {
+		.call = call,
+		.arg = &arg,
+		.head = msg + 1,
+		.head_len = min_t(u32, msg->body_len, SYMPHONY_PEEK_MAX),
+		.moves = true,
+	};
 	struct symp_endpoint *server;
 	int err;
 
-	err = symp_call_route(call, &arg, msg + 1,
-			      min_t(u32, msg->body_len, SYMPHONY_PEEK_MAX));
+	err = symp_call_route(call, &args);
 	if (err)
 		return err;
 	server = call->server;
@@ -105,6 +112,7 @@ static int move_back(struct symp_move *move)
 	int err;
 
 	call->request.offset = move->offset;
+	WRITE_ONCE(call->attached_at, 0);
 	err = symp_call_attach(call, true);
 	if (!err) {
 		symp_endpoint_put(move->from);
@@ -137,6 +145,8 @@ static int move_deliver(struct symp_move *move)
 		       sizeof(*msg) + msg->body_len);
 	symp_call_address(call, symp_pool_msg(pool, call->request.offset));
 	symp_pool_put(pool);
+	/* What is written anew, if times are taken still. */
+	WRITE_ONCE(call->attached_at, 0);
 	return symp_call_attach(call, false);
 }
 

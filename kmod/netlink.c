@@ -264,19 +264,26 @@ static int tell_endpoints(struct sk_buff *skb, const struct genl_info *info,
 	return 0;
 }
 
-static bool put_stats(struct sk_buff *skb, const struct symp_service *service)
+static bool put_times(struct sk_buff *skb, int attr, const atomic64_t *times)
 {
-	struct symp_stats sum;
+	u64 now[SYMP_STATS_BUCKETS];
 	u32 i;
 
-	symp_stats_sum(service->stats, &sum);
-	for (i = 0; i < SYMP_NR_STATS; i++)
-		if (nla_put_uint(skb, SYMPHONY_A_REPLIES + i, sum.nr[i]))
+	for (i = 0; i < SYMP_STATS_BUCKETS; i++)
+		now[i] = atomic64_read(&times[i]);
+	return !nla_put(skb, attr, sizeof(now), now);
+}
+
+static bool put_stats(struct sk_buff *skb, const struct symp_stats *stats)
+{
+	enum symp_stat what;
+
+	for (what = 0; what < SYMP_NR_STATS; what++)
+		if (nla_put_uint(skb, SYMPHONY_A_REPLIES + what,
+				 symp_stats_sum(stats, what)))
 			return false;
-	return !nla_put(skb, SYMPHONY_A_QUEUE_TIMES, sizeof(sum.queue_time),
-			sum.queue_time) &&
-	       !nla_put(skb, SYMPHONY_A_SERVICE_TIMES, sizeof(sum.service_time),
-			sum.service_time);
+	return put_times(skb, SYMPHONY_A_QUEUE_TIMES, stats->queue_time) &&
+	       put_times(skb, SYMPHONY_A_SERVICE_TIMES, stats->service_time);
 }
 
 static int tell_service(struct sk_buff *skb, const struct genl_info *info,
@@ -302,7 +309,7 @@ static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 		(!activator || !nla_put_uint(skb, SYMPHONY_A_ACTIVATOR,
 					     activator->id)) &&
 		!nla_put_u32(skb, SYMPHONY_A_PARKED, READ_ONCE(service->parked)) &&
-		put_stats(skb, service));
+		put_stats(skb, &service->stats));
 }
 
 static int tell_services(struct sk_buff *skb, const struct genl_info *info,

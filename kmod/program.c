@@ -33,6 +33,7 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/symphony_bpf.h>
+#include <linux/workqueue.h>
 #include <net/net_namespace.h>
 
 #include "bus.h"
@@ -295,19 +296,39 @@ void symp_program_detach(struct bpf_link *link)
 	}
 }
 
-/* Their bus is in nobody's reach: only closed gates can be left. May sleep. */
+/*
+ * Closed gates that went with their bus. A bus can go when a process's memory
+ * does, and that under cpus_read_lock(), which a static key takes, too.
+ */
+static atomic_t gates_gone;
+
+static void uncount_gates(struct work_struct *work)
+{
+	int nr = atomic_xchg(&gates_gone, 0);
+
+	while (nr--)
+		static_branch_dec(&symp_admits);
+}
+
+static DECLARE_WORK(gates_work, uncount_gates);
+
+/* Their bus is in nobody's reach: only closed gates can be left. */
 void symp_programs_forget(struct symp_program __rcu **programs)
 {
 	struct symp_program *closed;
-	enum symp_hook hook;
 
-	for (hook = 0; hook < SYMP_NR_HOOKS; hook++) {
-		closed = rcu_dereference_protected(programs[hook], true);
-		if (!closed)
-			continue;
-		uncount(closed);
-		kfree(closed);
-	}
+	closed = rcu_dereference_protected(programs[SYMP_ADMIT], true);
+	if (!closed)
+		return;
+	kfree(closed);
+	atomic_inc(&gates_gone);
+	schedule_work(&gates_work);
+}
+
+/* No bus is left. */
+void symp_program_exit(void)
+{
+	flush_work(&gates_work);
 }
 
 /* @program gave an answer that it may give. */

@@ -101,6 +101,7 @@ int symp_program_replace(const struct symp_program_args *args,
 			 struct bpf_link *link);
 void symp_program_detach(struct bpf_link *link);
 void symp_programs_forget(struct symp_program __rcu **programs);
+void symp_program_exit(void);
 void symp_program_worked(struct symp_program *program);
 void symp_program_failed(struct symp_program *program, const char *why);
 bool symp_program_may_refuse(int err);

@@ -107,7 +107,7 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 			call->larger = larger;
 			symp_call_settle(call, 0, at, handoff);
 			if (arg->flags & SYMPHONY_REPLY_ERROR)
-				symp_stats_inc(call->service->stats,
+				symp_stats_inc(&call->service->stats,
 					       SYMP_STAT_ERRORS);
 		}
 	} else {

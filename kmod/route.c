@@ -26,14 +26,16 @@
 /**
  * struct route - a call that a program chooses for
  * @shown: what it sees
- * @args: what it can ask about
+ * @head: the beginning of the body
+ * @head_len: bytes of it that it can look at
  * @replicas: among whom
  * @choice: its choice so far, or NULL
  * @missed: it tried to choose one that takes no calls
  */
 struct route {
 	struct symphony_route shown;
-	const struct symp_route_args *args;
+	const void *head;
+	u32 head_len;
 	struct symp_replicas *replicas;
 	struct symp_replica *choice;
 	bool missed;
@@ -78,11 +80,16 @@ static struct symp_replica *ask(struct symp_program *program,
 		.shown.body_len = arg->body_len,
 		.shown.content_type = arg->content_type,
 		.shown.nr_replicas = READ_ONCE(replicas->nr),
-		.args = args,
+		.head = args->head,
+		.head_len = program->peeks ? args->head_len : 0,
 		.replicas = replicas,
 	};
-	int err = ops->route(&route.shown);
+	int err;
 
+	/* Made before the program was there, and so routed without it. */
+	if (program->peeks && !args->head)
+		return NULL;
+	err = ops->route(&route.shown);
 	if (unlikely(err && !symp_program_may_refuse(err))) {
 		symp_program_failed(program, "route() returns what it may not");
 		return NULL;
@@ -157,7 +164,7 @@ void symp_route_done(const struct symp_call *call, int status, u64 queue_time,
 	struct symphony_done shown = {
 		.call = call->id,
 		.sender = call->caller->id,
-		.endpoint = call->server->id,
+		.endpoint = call->reached,
 		.queue_time = queue_time,
 		.service_time = service_time,
 		.service = call->service->handle,
@@ -282,12 +289,11 @@ __bpf_kfunc int bpf_symphony_select(struct symphony_route *shown,
 __bpf_kfunc int bpf_symphony_peek(struct symphony_route *shown, u32 offset,
 				  void *to, u32 to__sz)
 {
-	const struct symp_route_args *args;
+	const struct route *route = container_of(shown, struct route, shown);
 
-	args = container_of(shown, struct route, shown)->args;
-	if (offset > args->head_len || to__sz > args->head_len - offset)
+	if (offset > route->head_len || to__sz > route->head_len - offset)
 		return -ERANGE;
-	memcpy(to, args->head + offset, to__sz);
+	memcpy(to, route->head + offset, to__sz);
 	return 0;
 }
 

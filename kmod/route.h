@@ -17,15 +17,17 @@ struct symphony_call;
  * struct symp_route_args - what a replica is chosen for
  * @call: the call, without a server
  * @arg: what its sender wrote
- * @head: the beginning of the body
- * @head_len: bytes of it that are there: at most SYMPHONY_PEEK_MAX; 0 when no
- *	program looks at them
+ * @head: the beginning of the body; NULL: no program looked into bodies when
+ *	the call was made
+ * @head_len: bytes of it that are there, at most SYMPHONY_PEEK_MAX
+ * @moves: it was at a replica, or is parked
  */
 struct symp_route_args {
 	const struct symp_call *call;
 	const struct symphony_call *arg;
 	const void *head;
 	u32 head_len;
+	bool moves;
 };
 
 int symp_route_init(void);

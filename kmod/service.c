@@ -58,7 +58,7 @@ void symp_service_table_destroy(struct symp_bus *bus)
 	xa_for_each(&bus->services, handle, service) {
 		symp_programs_forget(service->programs);
 		symp_account_put(service->account);
-		free_percpu(service->stats);
+		free_percpu(service->stats.counts);
 		kfree(service);
 	}
 	xa_destroy(&bus->services);
@@ -155,8 +155,9 @@ static struct symp_service *service_create(struct symp_bus *bus,
 	service = kzalloc(sizeof(*service), GFP_KERNEL_ACCOUNT);
 	if (!service)
 		goto err_uncharge;
-	service->stats = alloc_percpu_gfp(struct symp_stats, GFP_KERNEL_ACCOUNT);
-	if (!service->stats)
+	service->stats.counts = alloc_percpu_gfp(struct symp_counts,
+						 GFP_KERNEL_ACCOUNT);
+	if (!service->stats.counts)
 		goto err_free;
 	strscpy(service->name, name);
 	service->uid = uid;
@@ -182,7 +183,7 @@ err_erase:
 	synchronize_rcu();
 err_put:
 	symp_account_put(service->account);
-	free_percpu(service->stats);
+	free_percpu(service->stats.counts);
 err_free:
 	kfree(service);
 err_uncharge:
@@ -604,8 +605,7 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	service = symp_service_by_handle(bus, call->handle);
 	if (!service)
 		return -ENOENT;
-	/* Before it goes anywhere, and not again when it moves. */
-	if (static_branch_unlikely(&symp_admits) && !call->server) {
+	if (static_branch_unlikely(&symp_admits) && !args->moves) {
 		err = symp_admit(service, call->caller, args->arg);
 		if (err)
 			goto refused;
@@ -636,7 +636,8 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	return 0;
 
 refused:
+	/* Otherwise it is counted where it ends. */
 	if (!call->server)
-		symp_stats_inc(service->stats, SYMP_STAT_REFUSALS);
+		symp_stats_inc(&service->stats, SYMP_STAT_REFUSALS);
 	return err;
 }

@@ -9,6 +9,7 @@
 #include <linux/symphony_bpf.h>
 
 #include "program.h"
+#include "stats.h"
 
 /* The flags of CLAIM that are the service's. */
 #define SYMP_RECOVERY	(SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_REISSUE)
@@ -17,7 +18,6 @@ struct symp_account;
 struct symp_bus;
 struct symp_endpoint;
 struct symp_route_args;
-struct symp_stats;
 
 /**
  * struct symp_replica - an endpoint that serves a service
@@ -81,7 +81,7 @@ struct symp_service {
 	bool activated;
 	u32 parked;
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
-	struct symp_stats __percpu *stats;
+	struct symp_stats stats;
 };
 
 /**

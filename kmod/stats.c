@@ -34,7 +34,7 @@ static const struct kernel_param_ops stats_ops = {
 module_param_cb(stats, &stats_ops, &stats_on, 0644);
 MODULE_PARM_DESC(stats, "take the times of calls, for histograms by service");
 
-void symp_stats_failure(struct symp_stats __percpu *stats, int status)
+void symp_stats_failure(struct symp_stats *stats, int status)
 {
 	enum symp_stat what = SYMP_STAT_OTHERS;
 
@@ -58,30 +58,21 @@ static u32 bucket(u64 ns)
 }
 
 /* Of a call that ended, in ns; @service_time 0 when it was not received. */
-void symp_stats_times(struct symp_stats __percpu *stats, u64 queue_time,
+void symp_stats_times(struct symp_stats *stats, u64 queue_time,
 		      u64 service_time)
 {
-	this_cpu_inc(stats->queue_time[bucket(queue_time)]);
+	atomic64_inc(&stats->queue_time[bucket(queue_time)]);
 	if (service_time)
-		this_cpu_inc(stats->service_time[bucket(service_time)]);
+		atomic64_inc(&stats->service_time[bucket(service_time)]);
 }
 
 /* What all processors counted; not of one moment. */
-void symp_stats_sum(const struct symp_stats __percpu *stats,
-		    struct symp_stats *sum)
+u64 symp_stats_sum(const struct symp_stats *stats, enum symp_stat what)
 {
-	const struct symp_stats *one;
-	u32 i;
+	u64 sum = 0;
 	int cpu;
 
-	memset(sum, 0, sizeof(*sum));
-	for_each_possible_cpu(cpu) {
-		one = per_cpu_ptr(stats, cpu);
-		for (i = 0; i < SYMP_NR_STATS; i++)
-			sum->nr[i] += READ_ONCE(one->nr[i]);
-		for (i = 0; i < SYMP_STATS_BUCKETS; i++) {
-			sum->queue_time[i] += READ_ONCE(one->queue_time[i]);
-			sum->service_time[i] += READ_ONCE(one->service_time[i]);
-		}
-	}
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(stats->counts, cpu)->nr[what]);
+	return sum;
 }

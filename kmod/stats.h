@@ -3,6 +3,7 @@
 #ifndef SYMP_STATS_H
 #define SYMP_STATS_H
 
+#include <linux/atomic.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
 
@@ -21,33 +22,34 @@ enum symp_stat {
 	SYMP_NR_STATS,
 };
 
+/* Calls by what they came to, on one processor. */
+struct symp_counts {
+	u64 nr[SYMP_NR_STATS];
+};
+
 /**
- * struct symp_stats - counters of a service, on one processor
- * @nr: by outcome
+ * struct symp_stats - what became of the calls of a service
+ * @counts: by outcome
  * @queue_time: calls by the time until they were received, or ended before
  * @service_time: calls that were received by the time from then to the end
  *
  * Times are taken while the parameter "stats" is on, or a program wants them.
  */
 struct symp_stats {
-	u64 nr[SYMP_NR_STATS];
-	u64 queue_time[SYMP_STATS_BUCKETS];
-	u64 service_time[SYMP_STATS_BUCKETS];
+	struct symp_counts __percpu *counts;
+	atomic64_t queue_time[SYMP_STATS_BUCKETS];
+	atomic64_t service_time[SYMP_STATS_BUCKETS];
 };
 
-struct symp_service;
-
-static inline void symp_stats_inc(struct symp_stats __percpu *stats,
-				  enum symp_stat what)
+static inline void symp_stats_inc(struct symp_stats *stats, enum symp_stat what)
 {
-	this_cpu_inc(stats->nr[what]);
+	this_cpu_inc(stats->counts->nr[what]);
 }
 
-void symp_stats_failure(struct symp_stats __percpu *stats, int status);
+void symp_stats_failure(struct symp_stats *stats, int status);
 
 /* A call that was made has an outcome: @status, 0 for an answer. */
-static inline void symp_stats_outcome(struct symp_stats __percpu *stats,
-				      int status)
+static inline void symp_stats_outcome(struct symp_stats *stats, int status)
 {
 	if (likely(!status))
 		symp_stats_inc(stats, SYMP_STAT_REPLIES);
@@ -55,9 +57,8 @@ static inline void symp_stats_outcome(struct symp_stats __percpu *stats,
 		symp_stats_failure(stats, status);
 }
 
-void symp_stats_times(struct symp_stats __percpu *stats, u64 queue_time,
+void symp_stats_times(struct symp_stats *stats, u64 queue_time,
 		      u64 service_time);
-void symp_stats_sum(const struct symp_stats __percpu *stats,
-		    struct symp_stats *sum);
+u64 symp_stats_sum(const struct symp_stats *stats, enum symp_stat what);
 
 #endif

@@ -13,8 +13,8 @@
  *
  * Programs run where calls are made, under RCU, several at a time on different
  * processors. They may not sleep. A program that keeps giving answers which it
- * may not give is disabled, and the kernel's log says why; calls then go on as if
- * it were not there.
+ * may not give is disabled, and the kernel's log says why; the built-in policy then
+ * decides, as long as it is attached.
  */
 #ifndef _UAPI_LINUX_SYMPHONY_BPF_H
 #define _UAPI_LINUX_SYMPHONY_BPF_H
@@ -209,8 +209,9 @@ struct symphony_admit {
 /**
  * struct symphony_admit_ops - says who may call whom
  * @admit: may this call be made? 0, or the negative errno that CALL or SEND fails
- *	with: EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT. Asked once; not
- *	again when the call moves to another replica
+ *	with: EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT. Asked whenever a
+ *	replica is chosen, until the call has reached one: again when that went
+ *	before, or the body has to be waited for; not when the call moves
  * @flags: SYMPHONY_ADMIT_*
  * @bus: name of the bus
  * @service: name of a service there is, or empty: for all services of the bus. A
