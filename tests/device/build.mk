@@ -30,12 +30,13 @@ $(addprefix $(O)/obj/tests/device/,netlink.o operations_life.o told.o trial.o): 
 
 # Those that load BPF programs, and which.
 $(O)/obj/tests/device/admit.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
+$(O)/obj/tests/device/stall_admit.o: $(O)/bpf/gate.skel.h
 $(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
 $(O)/obj/tests/device/netlink.o: $(addprefix $(O)/bpf/,gate.skel.h puppet.skel.h)
 $(addprefix $(O)/obj/tests/device/,policy.o policy_time.o): $(BPF_SKELS)
 $(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
-$(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o policy.o policy_time.o router.o): CPPFLAGS += -I$(O)/bpf
-$(addprefix $(O)/tests/device-,admit misuse policy policy_time router): LDLIBS := -lbpf
+$(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o policy.o policy_time.o router.o stall_admit.o): CPPFLAGS += -I$(O)/bpf
+$(addprefix $(O)/tests/device-,admit misuse policy policy_time router stall_admit): LDLIBS := -lbpf
 $(O)/tests/device-netlink: LDLIBS := -lbpf -lnl-genl-3 -lnl-3
 
 .SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults) told))
