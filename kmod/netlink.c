@@ -39,7 +39,8 @@ static_assert(SYMPHONY_TIME_BUCKETS == SYMP_STATS_BUCKETS);
 /**
  * struct dump - one that goes on
  * @cred: who asked, referenced
- * @opener: who opened the socket, referenced
+ * @opener: who opened the socket, if that was written to like any file, or who
+ *	asked; referenced
  * @pid_ns: of who asked, referenced
  * @sees_all: capable of seeing every bus
  * @name: of the only bus, or empty
@@ -71,7 +72,7 @@ static int dump_start(struct netlink_callback *cb)
 {
 	const struct genl_info *info = genl_info_dump(cb);
 	struct user_namespace *user_ns = genl_info_net(info)->user_ns;
-	struct sock *sk = NETLINK_CB(cb->skb).sk;
+	const struct netlink_skb_parms *from = &NETLINK_CB(cb->skb);
 	struct dump *dump;
 
 	dump = kzalloc(sizeof(*dump), GFP_KERNEL_ACCOUNT);
@@ -81,7 +82,9 @@ static int dump_start(struct netlink_callback *cb)
 		nla_strscpy(dump->name, info->attrs[SYMPHONY_A_BUS],
 			    sizeof(dump->name));
 	dump->cred = get_current_cred();
-	dump->opener = get_cred(sk->sk_socket->file->f_cred);
+	/* As netlink_ns_capable() has it: who gives an address means what it says. */
+	dump->opener = get_cred(from->flags & NETLINK_SKB_DST ?
+				dump->cred : from->sk->sk_socket->file->f_cred);
 	dump->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	dump->sees_all =
 		netlink_ns_capable(cb->skb, user_ns, CAP_NET_ADMIN) ||

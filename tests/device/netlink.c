@@ -250,7 +250,10 @@ TEST_F(netlink, tells_of_parked_calls)
 	/* Or when it gives up. */
 	ASSERT_EQ(0, ep_join(&activator, 0));
 	ASSERT_EQ(0, ep_claim_with(&activator, "svc", SYMPHONY_CLAIM_ACTIVATOR, 0, &svc));
+	call = ep_request(svc, NULL, 0);
 	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+	EXPECT_NUMBER(1, SYMPHONY_A_PARKED);
 	ASSERT_EQ(0, ep_unclaim(&activator, svc));
 	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
 	EXPECT_NUMBER(0, SYMPHONY_A_PARKED);
@@ -544,8 +547,23 @@ TEST_F(netlink, tells_the_creator_whatever_the_mode)
 	EXPECT_EQ(0, kid_reap(&kid));
 }
 
+/* Ask by write(), as a program that is made to write to a socket would. */
+static int written(struct nl_sock *sk, int cmd)
+{
+	int family = genl_ctrl_resolve(sk, SYMPHONY_FAMILY_NAME), len;
+	struct nl_msg *msg = nlmsg_alloc();
+	struct row row;
+
+	genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_DUMP, cmd, 1);
+	nla_put_string(msg, SYMPHONY_A_BUS, dev_bus());
+	nl_complete_msg(sk, msg);
+	len = write(nl_socket_get_fd(sk), nlmsg_hdr(msg), nlmsg_hdr(msg)->nlmsg_len);
+	nlmsg_free(msg);
+	return len < 0 ? -errno : told_rows(sk, &row, 1);
+}
+
 /* As root's word can be had from a program that is setuid. */
-TEST_F(netlink, tells_nobody_more_than_the_opener_of_the_socket)
+TEST_F(netlink, tells_nobody_more_than_the_opener_of_a_socket_that_is_written_to)
 {
 	struct kid kid;
 	int err;
@@ -559,17 +577,37 @@ TEST_F(netlink, tells_nobody_more_than_the_opener_of_the_socket)
 		sk = told_open(&err);
 		EXPECT_NE(NULL, sk);
 		EXPECT_EQ(0, told_dump(sk, SYMPHONY_CMD_BUS_GET, dev_bus(), &row, 1));
+		EXPECT_EQ(0, written(sk, SYMPHONY_CMD_BUS_GET));
 		EXPECT_EQ(0, syscall(SYS_setresuid, 0, 0, 0));
-		EXPECT_EQ(0, told_dump(sk, SYMPHONY_CMD_BUS_GET, dev_bus(), &row, 1));
-		EXPECT_EQ(0, told_dump(sk, SYMPHONY_CMD_ENDPOINT_GET, dev_bus(), &row, 1));
+		EXPECT_EQ(0, written(sk, SYMPHONY_CMD_BUS_GET));
+		EXPECT_EQ(0, written(sk, SYMPHONY_CMD_ENDPOINT_GET));
+		/* With an address, nobody is fooled. */
+		EXPECT_EQ(1, told_dump(sk, SYMPHONY_CMD_BUS_GET, dev_bus(), &row, 1));
 		told_close(sk);
 		sk = told_open(&err);
-		EXPECT_EQ(1, told_dump(sk, SYMPHONY_CMD_BUS_GET, dev_bus(), &row, 1));
+		EXPECT_EQ(1, written(sk, SYMPHONY_CMD_BUS_GET));
 		_exit(0);
 	}
 	EXPECT_EQ(0, kid_reap(&kid));
 	/* Nor more than who uses it. */
 	EXPECT_EQ(0, nr_told_to(ALICE, ALICE, self->sk));
+}
+
+/* Who opens it as root and then gives that up sees what is its own. */
+TEST_F(netlink, tells_who_asks_on_a_socket_of_roots)
+{
+	struct kid kid;
+
+	if (!kid_fork(&kid)) {
+		struct row row;
+		struct ep ep;
+
+		EXPECT_EQ(0, dev_become(ALICE, ALICE));
+		EXPECT_EQ(0, ep_join(&ep, 0));
+		EXPECT_EQ(1, told_dump(self->sk, SYMPHONY_CMD_ENDPOINT_GET, dev_bus(), &row, 1));
+		_exit(0);
+	}
+	EXPECT_EQ(0, kid_reap(&kid));
 }
 
 TEST_F(netlink, tells_of_the_sockets_namespace_only)
@@ -887,6 +925,7 @@ static int ask_raw(struct nl_sock *sk, int cmd, int flags, int attr, int len)
 		struct nlattr *nla = nla_reserve(msg, attr, len);
 
 		memset(nla_data(nla), 'x', len);
+		((char *)nla_data(nla))[len - 1] = len > SYMPHONY_NAME_MAX ? '\0' : 'x';
 	}
 	err = nl_send_auto(sk, msg);
 	nlmsg_free(msg);
@@ -901,9 +940,9 @@ TEST_F(netlink, refuses_what_it_does_not_know)
 	EXPECT_EQ(-EOPNOTSUPP, ask_raw(self->sk, SYMPHONY_CMD_MAX + 1, NLM_F_DUMP, 0, 0));
 	EXPECT_EQ(-EOPNOTSUPP, ask_raw(self->sk, SYMPHONY_CMD_BUS_ADD_NTF, NLM_F_DUMP, 0, 0));
 	EXPECT_EQ(-EOPNOTSUPP, ask_raw(self->sk, 0, NLM_F_DUMP, 0, 0));
-	/* Not a string, too long, an attribute of answers, an unknown one. */
+	/* Without its end, too long, an attribute of answers, an unknown one. */
 	EXPECT_EQ(-EINVAL, ask_raw(self->sk, get, NLM_F_DUMP, SYMPHONY_A_BUS, 4));
-	EXPECT_EQ(-ERANGE, ask_raw(self->sk, get, NLM_F_DUMP, SYMPHONY_A_BUS, 100));
+	EXPECT_EQ(-EINVAL, ask_raw(self->sk, get, NLM_F_DUMP, SYMPHONY_A_BUS, 100));
 	EXPECT_EQ(-EINVAL, ask_raw(self->sk, get, NLM_F_DUMP, SYMPHONY_A_ENDPOINT, 8));
 	EXPECT_EQ(-EINVAL, ask_raw(self->sk, get, NLM_F_DUMP, SYMPHONY_A_MAX + 1, 8));
 	EXPECT_EQ(0, one(self, get));
@@ -939,7 +978,7 @@ TEST_F(netlink, events_are_for_the_privileged)
 
 TEST_F(netlink, events_come_in_their_order)
 {
-	__u64 svc, id;
+	__u64 svc, id, other_id;
 	struct ep other;
 
 	ASSERT_EQ(0, told_listen(self->sk));
@@ -962,13 +1001,14 @@ TEST_F(netlink, events_come_in_their_order)
 	EXPECT_FLAG(false, SYMPHONY_A_ACTIVATOR);
 
 	ASSERT_EQ(0, ep_join(&other, 0));
+	other_id = other.id;
 	EXPECT_EVENT(SYMPHONY_CMD_ENDPOINT_ADD_NTF);
-	EXPECT_NUMBER(other.id, SYMPHONY_A_ENDPOINT);
+	EXPECT_NUMBER(other_id, SYMPHONY_A_ENDPOINT);
 	ASSERT_EQ(0, ep_claim_with(&other, "svc", SYMPHONY_CLAIM_TAKEOVER, 0, &svc));
 	EXPECT_EVENT(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF);
 	EXPECT_NUMBER(id, SYMPHONY_A_ENDPOINT);
 	EXPECT_EVENT(SYMPHONY_CMD_SERVICE_CLAIM_NTF);
-	EXPECT_NUMBER(other.id, SYMPHONY_A_ENDPOINT);
+	EXPECT_NUMBER(other_id, SYMPHONY_A_ENDPOINT);
 
 	ASSERT_EQ(0, ep_claim_with(&self->ep, "svc", SYMPHONY_CLAIM_ACTIVATOR, 0, &svc));
 	EXPECT_EVENT(SYMPHONY_CMD_SERVICE_CLAIM_NTF);
@@ -980,9 +1020,9 @@ TEST_F(netlink, events_come_in_their_order)
 	/* Death. */
 	ep_close(&other);
 	EXPECT_EVENT(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF);
-	EXPECT_NUMBER(other.id, SYMPHONY_A_ENDPOINT);
+	EXPECT_NUMBER(other_id, SYMPHONY_A_ENDPOINT);
 	EXPECT_EVENT(SYMPHONY_CMD_ENDPOINT_DEL_NTF);
-	EXPECT_NUMBER(other.id, SYMPHONY_A_ENDPOINT);
+	EXPECT_NUMBER(other_id, SYMPHONY_A_ENDPOINT);
 	ep_close(&self->ep);
 	self->ep.fd = -1;
 	EXPECT_EVENT(SYMPHONY_CMD_ENDPOINT_DEL_NTF);

@@ -150,7 +150,8 @@ static int receive(struct nl_sock *sk, struct reading *reading)
 	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, on_sequence, NULL);
 	err = nl_recvmsgs(sk, cb);
 	nl_cb_put(cb);
-	return err < 0 ? nl_failed(err) : 0;
+	/* What the kernel said is better than what libnl makes of it. */
+	return err < 0 && !reading->done ? nl_failed(err) : 0;
 }
 
 int told_rows(struct nl_sock *sk, struct row *rows, int max)

@@ -6,8 +6,9 @@
  * namespace of the socket. Who asks sees the buses whose uid it has and those it
  * may join by their mode; with CAP_NET_ADMIN or CAP_SYS_ADMIN over the namespace,
  * or CAP_DAC_OVERRIDE, it sees all. What counts are its credentials when the dump
- * starts and those of whoever opened the socket: both have to see the bus. Uids,
- * gids and pids are as the asker's namespaces see them.
+ * starts; and, if it wrote to the socket without an address, as to any file, those
+ * of whoever opened that: then both have to see the bus. Uids, gids and pids are as
+ * the asker's namespaces see them.
  *
  * An entry that is there from the beginning of a dump to its end is told once.
  * One that comes or goes meanwhile may be told or not. A dump takes no snapshot.
