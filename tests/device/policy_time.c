@@ -182,7 +182,10 @@ TEST_F(policy_time, least_loaded_keeps_away_from_a_slow_replica)
 	TH_LOG("least_loaded: p99 %.1f ms, %d of 800 calls to the slow one", p99[1] / 1e6, slow[1]);
 	ASSERT_NE(0, p99[0]);
 	ASSERT_NE(0, p99[1]);
-	EXPECT_LE(p99[1], p99[0] / 2);
+	EXPECT_GE(8, slow[1]);
+	/* A kernel that is slow itself takes as long with any of them. */
+	if (!dev_slow())
+		EXPECT_LE(p99[1], p99[0] / 2);
 	least_loaded__destroy(ll);
 	round_robin__destroy(rr);
 }
@@ -204,7 +207,7 @@ TEST_F(policy_time, least_loaded_finds_who_takes_calls)
 		ASSERT_EQ(0, ep_outcome(&self->client, &call));
 		ASSERT_EQ(0, ep_release_at(&self->client, call.offset));
 	}
-	EXPECT_EQ(200, self->worker[REPLICAS - 1].served);
+	EXPECT_TRUE(dev_until(self->worker[REPLICAS - 1].served == 200));
 	least_loaded__destroy(ll);
 }
 

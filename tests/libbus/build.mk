@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # kselftest programs that test libsymphony.
 
-LIBBUS_TEST_NAMES := $(filter-out common server plugin probe,$(basename $(notdir $(wildcard tests/libbus/*.c))))
+LIBBUS_TEST_NAMES := $(filter-out common server plugin probe %.bpf,$(basename $(notdir $(wildcard tests/libbus/*.c))))
 LIBBUS_TEST_PROGS := $(addprefix $(O)/tests/libbus-,$(LIBBUS_TEST_NAMES))
 TEST_PROGS += $(LIBBUS_TEST_PROGS)
 
@@ -28,5 +28,6 @@ $(O)/libbus-probe: $(O)/obj/tests/libbus/probe.o $(O)/obj/tests/libbus/common.o 
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson -Wl,-rpath,'$$ORIGIN'
 
 # What needs the second library too.
-$(O)/tests/libbus-router: $(O)/libsymphony-bpf.so $(O)/obj/bpf/spill.bpf.o $(O)/obj/bpf/gate.bpf.o
+$(O)/tests/libbus-router: $(O)/libsymphony-bpf.so \
+		$(addprefix $(O)/obj/bpf/,gate.bpf.o refused.bpf.o spill.bpf.o tomorrow.bpf.o)
 $(O)/tests/libbus-router: LIBBUS_TEST_LIBS := -lsymphony-bpf

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Policies, attached by name: options, replacing, pins, and what the errors say. */
 #include <dirent.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -294,23 +295,8 @@ TEST_F(router, pins_are_refused_where_they_cannot_be)
 	EXPECT_SAYS(sbus_router_pin(self->router, self->pin, &self->error), -EEXIST, "already");
 }
 
-TEST_F(router, a_policy_of_ones_own_is_a_file)
-{
-	char path[256];
-	uint32_t value;
-
-	snprintf(path, sizeof(path), "%s/obj/bpf/spill.bpf.o", getenv("O"));
-	ASSERT_EQ(0, attach(self, path, "most=2"));
-	EXPECT_EQ(0, sbus_router_get(self->router, "most", &value, &self->error));
-	EXPECT_EQ(2, value);
-	for (int i = 0; i < 8; i++)
-		EXPECT_EQ(0, where(self, 0));
-}
-
 TEST_F(router, errors_say_what_to_do)
 {
-	char path[256];
-
 	EXPECT_SAYS(attach(self, "nonsense", NULL), -ENOENT, "no policy \"nonsense\"");
 	EXPECT_SAYS(attach(self, "./nonsense.bpf.o", NULL), -ENOENT, "was not opened");
 	EXPECT_SAYS(attach(self, "/proc/self/exe", NULL), -EINVAL, "libbpf:");
@@ -321,38 +307,96 @@ TEST_F(router, errors_say_what_to_do)
 		    -ENOENT, "service \"nobody\"");
 	EXPECT_SAYS(sbus_router_attach(&self->router, "No!", NULL, "canary", NULL, &self->error),
 		    -EINVAL, "bus \"No!\"");
-	snprintf(path, sizeof(path), "%s/obj/bpf/gate.bpf.o", getenv("O"));
-	EXPECT_SAYS(attach(self, path, NULL), -EINVAL, "more than one struct_ops map");
 	EXPECT_SAYS(sbus_router_open(&self->router, "/sys/fs/bpf/nothing", &self->error), -ENOENT,
 		    "nothing is pinned there");
 }
 
-TEST_F(router, without_capabilities_it_says_so)
+/* A child attaches a policy after that: the error, and its message in @said. */
+static int attach_after(FIXTURE_DATA(router) *self, bool (*limit)(void), char *said, size_t size)
 {
 	int pipes[2], status;
-	char said[1024] = "";
+	ssize_t len;
 	pid_t pid;
 
-	ASSERT_EQ(0, pipe(pipes));
+	if (pipe(pipes))
+		return -errno;
 	pid = fork();
 	if (!pid) {
-		int r;
-
-		if (setgid(65534) || setuid(65534))
-			_exit(1);
-		r = sbus_router_attach(&self->router, test_bus(), "svc", "canary", NULL,
-				       &self->error);
+		if (!limit())
+			_exit(0);
+		status = attach(self, "canary", NULL);
 		if (write(pipes[1], self->error.message, strlen(self->error.message)) < 0)
-			_exit(2);
-		_exit(r == -EPERM ? 0 : 3);
+			_exit(0);
+		_exit(-status);
 	}
+	close(pipes[1]);
+	len = read(pipes[0], said, size - 1);
+	said[len > 0 ? len : 0] = 0;
+	close(pipes[0]);
 	waitpid(pid, &status, 0);
-	EXPECT_EQ(0, status);
-	EXPECT_LT(0, read(pipes[0], said, sizeof(said) - 1));
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+}
+
+static bool hide(const char *path)
+{
+	return !unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("none", path, "tmpfs", 0, NULL);
+}
+
+static bool hide_btf(void)
+{
+	return hide("/sys/kernel/btf");
+}
+
+static bool hide_modules(void)
+{
+	return hide("/sys/module");
+}
+
+static bool drop_capabilities(void)
+{
+	return !setgid(65534) && !setuid(65534);
+}
+
+TEST_F(router, errors_say_what_is_missing)
+{
+	char said[1024];
+
+	EXPECT_EQ(-EPERM, attach_after(self, drop_capabilities, said, sizeof(said)));
 	TH_LOG("%s", said);
 	EXPECT_NE(NULL, strstr(said, "CAP_BPF"));
-	close(pipes[0]);
-	close(pipes[1]);
+	EXPECT_EQ(-ENOTSUP, attach_after(self, hide_btf, said, sizeof(said)));
+	TH_LOG("%s", said);
+	EXPECT_NE(NULL, strstr(said, "without BTF"));
+	EXPECT_EQ(-ENODEV, attach_after(self, hide_modules, said, sizeof(said)));
+	TH_LOG("%s", said);
+	EXPECT_NE(NULL, strstr(said, "modprobe symphony"));
+}
+
+static int attach_file(FIXTURE_DATA(router) *self, const char *name, const char *options)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/obj/bpf/%s.bpf.o", getenv("O"), name);
+	return attach(self, path, options);
+}
+
+TEST_F(router, errors_end_with_what_the_kernel_said)
+{
+	EXPECT_SAYS(attach_file(self, "tomorrow", NULL), -ENOTSUP, "bpf_symphony_replica_mood");
+	EXPECT_SAYS(attach_file(self, "refused", NULL), -EACCES, "only read is supported");
+	EXPECT_SAYS(attach_file(self, "gate", NULL), -EINVAL, "more than one struct_ops map");
+}
+
+TEST_F(router, a_policy_of_ones_own_is_a_file)
+{
+	uint32_t value;
+
+	ASSERT_EQ(0, attach_file(self, "spill", "most=2"));
+	EXPECT_EQ(0, sbus_router_get(self->router, "most", &value, &self->error));
+	EXPECT_EQ(2, value);
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(0, where(self, 0));
 }
 
 TEST_F(router, an_acl_has_a_list)
