@@ -25,17 +25,18 @@ $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tes
 
 # Those that ask over netlink.
 $(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o
-$(addprefix $(O)/tests/device-,edges faults): LDLIBS := -lnl-genl-3 -lnl-3
+$(addprefix $(O)/tests/device-,edges faults): LDLIBS := -lbpf -lnl-genl-3 -lnl-3
 $(addprefix $(O)/obj/tests/device/,netlink.o operations_life.o told.o trial.o): CPPFLAGS += $(LIBNL_CFLAGS)
 
 # Those that load BPF programs, and which.
 $(O)/obj/tests/device/admit.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
-$(O)/obj/tests/device/stall_admit.o: $(O)/bpf/gate.skel.h
+$(addprefix $(O)/obj/tests/device/,operations_life.o stall_admit.o trial.o): $(O)/bpf/gate.skel.h
 $(O)/obj/tests/device/misuse.o: $(O)/bpf/misuse.skel.h
 $(O)/obj/tests/device/netlink.o: $(addprefix $(O)/bpf/,gate.skel.h puppet.skel.h)
 $(addprefix $(O)/obj/tests/device/,policy.o policy_time.o): $(BPF_SKELS)
 $(O)/obj/tests/device/router.o: $(addprefix $(O)/bpf/,puppet.skel.h round_robin.skel.h)
-$(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o policy.o policy_time.o router.o stall_admit.o): CPPFLAGS += -I$(O)/bpf
+$(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o operations_life.o policy.o policy_time.o \
+		router.o stall_admit.o trial.o): CPPFLAGS += -I$(O)/bpf
 $(addprefix $(O)/tests/device-,admit misuse policy policy_time router stall_admit): LDLIBS := -lbpf
 $(O)/tests/device-netlink: LDLIBS := -lbpf -lnl-genl-3 -lnl-3
 

@@ -10,7 +10,11 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/symphony_bpf.h>
 
+#include "gate.skel.h"
 #include "told.h"
 #include "trial.h"
 
@@ -156,6 +160,52 @@ static int list_run(struct trial *t)
 	struct row rows[4];
 
 	return told_dump(t->netlink, SYMPHONY_CMD_ENDPOINT_GET, dev_bus(), rows, 4);
+}
+
+/* A program that can be attached. libbpf fills its map when that is done first. */
+static struct gate *gate_ready(void)
+{
+	struct gate *gate = gate__open();
+	struct symphony_admit_ops *ops;
+	struct bpf_link *link;
+
+	if (!gate)
+		return NULL;
+	ops = bpf_map__initial_value(gate->maps.gate, &(size_t){ 0 });
+	strcpy(ops->bus, dev_bus());
+	strcpy(ops->service, "svc");
+	bpf_map__set_autocreate(gate->maps.closing, false);
+	bpf_map__set_autocreate(gate->maps.strange, false);
+	bpf_map__set_autocreate(gate->maps.absent, false);
+	link = gate__load(gate) ? NULL : bpf_map__attach_struct_ops(gate->maps.gate);
+	if (link && !bpf_link__destroy(link))
+		return gate;
+	gate__destroy(gate);
+	return NULL;
+}
+
+static int attach_prepare(struct trial *t)
+{
+	t->gates[0] = gate_ready();
+	return t->gates[0] ? 0 : -EIO;
+}
+
+static int attach_run(struct trial *t)
+{
+	t->link = bpf_link_create(bpf_map__fd(t->gates[0]->maps.gate), 0, BPF_STRUCT_OPS,
+				  NULL);
+	return t->link < 0 ? t->link : 0;
+}
+
+static int replace_prepare(struct trial *t)
+{
+	t->gates[1] = gate_ready();
+	return t->gates[1] ? attach_prepare(t) ?: attach_run(t) : -EIO;
+}
+
+static int replace_run(struct trial *t)
+{
+	return bpf_link_update(t->link, bpf_map__fd(t->gates[1]->maps.gate), NULL);
 }
 
 static int query_run(struct trial *t)
@@ -611,6 +661,8 @@ const struct operation life_operations[] = {
 	   .verify = epoll_verify),
 	OP("a list of endpoints", .prepare = list_prepare, .run = list_run, .ends_with = 4,
 	   .error = -ENOBUFS),
+	OP("a program is attached", .prepare = attach_prepare, .run = attach_run),
+	OP("a program is replaced", .prepare = replace_prepare, .run = replace_run),
 	OP("QUERY", .run = query_run),
 	OP("QUERY, of a program that knows more", .run = query_larger_run),
 	OP("close, calls end", .prepare = close_queued_prepare,

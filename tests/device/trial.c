@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <linux/symphony_bpf.h>
 
+#include "gate.skel.h"
 #include "told.h"
 #include "trial.h"
 
@@ -22,7 +24,7 @@ int trial_begin(struct trial *t, const struct operation *op)
 {
 	*t = (struct trial){
 		.server.fd = -1, .client.fd = -1, .other.fd = -1, .sink.fd = -1,
-		.file = -1, .body = calloc(1, MIB),
+		.file = -1, .link = -1, .body = calloc(1, MIB),
 	};
 	if (!(op->flags & TRIAL_BARE)) {
 		TRY(ep_join(&t->sink, SYMPHONY_POOL_MIN));
@@ -211,6 +213,10 @@ void trial_end(struct trial *t)
 	if (t->file >= 0)
 		close(t->file);
 	told_close(t->netlink);
+	if (t->link >= 0)
+		close(t->link);
+	gate__destroy(t->gates[0]);
+	gate__destroy(t->gates[1]);
 	free(t->body);
 }
 

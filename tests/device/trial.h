@@ -8,6 +8,7 @@
 
 #include "claim.h"
 
+struct gate;
 struct nl_sock;
 
 /* The largest body for the smallest pool, and the room for it: half of it. */
@@ -41,6 +42,8 @@ struct trial {
 	bool echoes;
 	int file;
 	struct nl_sock *netlink;
+	struct gate *gates[2];
+	int link;		/* of a program of theirs */
 	const char *limit;	/* a parameter that trial_limit() changed, */
 	long limit_was;
 	__u32 offsets[64];

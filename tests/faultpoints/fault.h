@@ -11,6 +11,8 @@
 #define SYMP_FAULT_H
 
 #include <linux/anon_inodes.h>
+#include <linux/bpf.h>
+#include <linux/btf.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -18,6 +20,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
+#include <linux/percpu.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -153,6 +156,7 @@ static inline unsigned long fault_copy_from(void *to, const void __user *from,
 #undef kvcalloc
 #undef kmem_cache_alloc
 #undef alloc_page
+#undef alloc_percpu_gfp
 #undef memdup_user
 #undef rhashtable_init
 #undef alloc_workqueue
@@ -179,6 +183,9 @@ static inline unsigned long fault_copy_from(void *to, const void __user *from,
 	(SYMP_FAULT("kmem_cache_alloc") ? NULL : fault_cache_alloc(cache, gfp))
 #define alloc_page(gfp)							\
 	(SYMP_FAULT("alloc_page") ? NULL : fault_alloc_page(gfp))
+#define alloc_percpu_gfp(type, gfp)					\
+	(SYMP_FAULT("alloc_percpu_gfp") ? NULL :			\
+	 (type __percpu *)__alloc_percpu_gfp(sizeof(type), __alignof__(type), gfp))
 #define vmap(pages, nr, flags, prot)					\
 	(SYMP_FAULT("vmap") ? NULL : (vmap)(pages, nr, flags, prot))
 #define memdup_user(from, len)						\
@@ -224,6 +231,12 @@ static inline unsigned long fault_copy_from(void *to, const void __user *from,
 #define genl_register_family(family)					\
 	(SYMP_FAULT("genl_register_family") ? -ENOMEM :			\
 	 (genl_register_family)(family))
+#define __register_bpf_struct_ops(ops)					\
+	(SYMP_FAULT("register_bpf_struct_ops") ? -ENOMEM :		\
+	 (__register_bpf_struct_ops)(ops))
+#define register_btf_kfunc_id_set(type, set)				\
+	(SYMP_FAULT("register_btf_kfunc_id_set") ? -ENOMEM :		\
+	 (register_btf_kfunc_id_set)(type, set))
 #define misc_register(dev)						\
 ({									\
 	int err_ = SYMP_FAULT("misc_register") ? -ENOMEM :		\
