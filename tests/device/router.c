@@ -271,7 +271,7 @@ TEST_F(router, is_told_how_calls_end)
 	struct bpf_link *link;
 	struct puppet__bss *bss = self->puppet->bss;
 	const struct symphony_msg *msg;
-	struct symphony_call call;
+	struct symphony_call call, child;
 	__u64 cookie, id;
 
 	/* Made before there was a program: not told. */
@@ -320,6 +320,23 @@ TEST_F(router, is_told_how_calls_end)
 	bss->answer = -EACCES;
 	EXPECT_EQ(-EACCES, where(self));
 	EXPECT_EQ(3, bss->told);
+	bss->answer = 0;
+
+	/* One that ends with the call that it was made for. */
+	bss->wanted = self->replica[0].id;
+	call = ep_request(self->svc, "hello", 5);
+	ASSERT_EQ(0, ep_send(&self->client, &call));
+	msg = ep_next(&self->replica[0], DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	bss->wanted = self->replica[1].id;
+	child = ep_request(self->svc, "hello", 5);
+	child.parent = msg->id;
+	child.parent_slot = ep_offset(&self->replica[0], msg);
+	ASSERT_EQ(0, ep_send(&self->replica[0], &child));
+	ASSERT_EQ(0, ep_cancel(&self->client, call.id, call.slot));
+	EXPECT_EQ(5, bss->told);
+	EXPECT_EQ(child.id, bss->over.call);
+	EXPECT_EQ(-ECANCELED, bss->over.status);
 	bpf_link__destroy(link);
 }
 
@@ -369,6 +386,7 @@ TEST_F(router, shadow_decides_nothing)
 {
 	struct puppet *puppet = puppet_load_with("svc", SYMPHONY_ROUTE_SHADOW);
 	struct bpf_link *link, *shadow;
+	__u64 other;
 
 	ASSERT_NE(NULL, puppet);
 	shadow = bpf_map__attach_struct_ops(puppet->maps.puppet);
@@ -394,6 +412,24 @@ TEST_F(router, shadow_decides_nothing)
 	EXPECT_EQ(2, where(self));
 	EXPECT_EQ(4 * REPLICAS + 1, puppet->bss->asked);
 	bpf_link__destroy(link);
+
+	/* Of another service it sees nothing. */
+	shadow = bpf_map__attach_struct_ops(puppet->maps.puppet);
+	ASSERT_NE(NULL, shadow);
+	ASSERT_EQ(0, ep_claim(&self->replica[0], "other", &other));
+	EXPECT_EQ(0, ep_mark(&self->client, other, 1, 8));
+	EXPECT_EQ(4 * REPLICAS + 1, puppet->bss->asked);
+	bpf_link__destroy(shadow);
+	puppet__destroy(puppet);
+}
+
+TEST_F(router, needs_known_flags)
+{
+	struct puppet *puppet = puppet_load_with("svc", 1U << 31);
+
+	ASSERT_NE(NULL, puppet);
+	EXPECT_EQ(NULL, bpf_map__attach_struct_ops(puppet->maps.puppet));
+	EXPECT_EQ(EINVAL, errno);
 	puppet__destroy(puppet);
 }
 
