@@ -14,6 +14,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <linux/symphony_bpf.h>
 
 #define MAPS_MAX 32
 
@@ -53,19 +54,22 @@ static int read_value(struct attached *attached, const struct btf *btf, uint32_t
 {
 	const struct btf_type *type = btf__type_by_id(btf, value_type), *ops = NULL;
 	const char *name = type ? btf__name_by_offset(btf, type->name_off) : "";
-	int data, bus, service, entry;
+	bool admits = !strcmp(name, "bpf_struct_ops_symphony_admit_ops");
+	int data, bus, service, entry, flags;
 	unsigned long id;
+	uint32_t bits;
 
-	attached->admits = !strcmp(name, "bpf_struct_ops_symphony_admit_ops");
-	if (!attached->admits && strcmp(name, "bpf_struct_ops_symphony_route_ops"))
+	if (!admits && strcmp(name, "bpf_struct_ops_symphony_route_ops"))
 		return -EINVAL;
 	data = find_member(btf, type, "data", &ops);
 	if (data < 0)
 		return -EINVAL;
 	bus = find_member(btf, ops, "bus", NULL);
 	service = find_member(btf, ops, "service", NULL);
-	entry = find_member(btf, ops, attached->admits ? "admit" : "route", NULL);
-	if (bus < 0 || service < 0 || entry < 0 ||
+	entry = find_member(btf, ops, admits ? "admit" : "route", NULL);
+	flags = find_member(btf, ops, "flags", NULL);
+	if (bus < 0 || service < 0 || entry < 0 || flags < 0 ||
+	    data + flags + sizeof(bits) > size ||
 	    data + bus + sizeof(attached->bus) > size ||
 	    data + service + sizeof(attached->service) > size ||
 	    data + entry + sizeof(id) > size)
@@ -73,7 +77,10 @@ static int read_value(struct attached *attached, const struct btf *btf, uint32_t
 	memcpy(attached->bus, value + data + bus, sizeof(attached->bus) - 1);
 	memcpy(attached->service, value + data + service, sizeof(attached->service) - 1);
 	memcpy(&id, value + data + entry, sizeof(id));
+	memcpy(&bits, value + data + flags, sizeof(bits));
 	*program = id;
+	attached->hook = admits ? SBUS_HOOK_ADMIT :
+		bits & SYMPHONY_ROUTE_SHADOW ? SBUS_HOOK_SHADOW : SBUS_HOOK_ROUTE;
 	return 0;
 }
 

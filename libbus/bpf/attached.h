@@ -7,7 +7,7 @@
 
 struct attached {
 	uint32_t map;			/* id of the struct_ops map, 0: not known yet */
-	bool admits;			/* or routes */
+	enum sbus_hook hook;
 	char policy[16];
 	char bus[64];
 	char service[64];		/* empty: all */

@@ -278,3 +278,29 @@ int options_get(const struct options *options, const char *policy, const char *n
 	munmap(values, options->size);
 	return 0;
 }
+
+int options_text(const struct options *options, const char *policy, char **text,
+		 struct sbus_error *error)
+{
+	FILE *to;
+	size_t len;
+	int r = 0;
+
+	*text = NULL;
+	to = open_memstream(text, &len);
+	if (!to)
+		return sbus_error_set(error, -ENOMEM, "out of memory");
+	for (unsigned int i = 0; i < options->nr && !r; i++) {
+		const char *name = options->at[i].name;
+		uint32_t value;
+
+		r = options_get(options, policy, name, &value, error);
+		if (!r)
+			fprintf(to, "%s%s=%u", i ? "," : "", name, value);
+	}
+	if (fclose(to) && !r)
+		r = sbus_error_set(error, -ENOMEM, "out of memory");
+	if (r)
+		free(*text);
+	return r;
+}

@@ -34,6 +34,9 @@ void options_deinit(struct options *options);
 /* @policy and @bus are for messages, @bus also to find ids. @text can be NULL. */
 int options_set(const struct options *options, const char *policy, const char *bus,
 		const char *text, struct sbus_error *error);
+/* All variables as options_set() takes them: to be freed. */
+int options_text(const struct options *options, const char *policy, char **text,
+		 struct sbus_error *error);
 int options_get(const struct options *options, const char *policy, const char *name,
 		uint32_t *value, struct sbus_error *error);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <linux/symphony_bpf.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -151,9 +152,9 @@ static int find_ops(struct policy *policy, const char *name, struct sbus_error *
 	return 0;
 }
 
-/* The member @name, an array of characters, of what @policy's map begins as. */
-static int write_name(struct policy *policy, const struct btf *btf, const struct btf_type *type,
-		      const char *name, const char *value)
+/* The member @name of what @policy's map begins as, and how long it is; or NULL. */
+static char *member_of(struct policy *policy, const struct btf *btf, const struct btf_type *type,
+		       const char *name, size_t *len)
 {
 	const struct btf_member *member = btf_members(type);
 	size_t size;
@@ -161,38 +162,74 @@ static int write_name(struct policy *policy, const struct btf *btf, const struct
 
 	for (int i = 0; i < btf_vlen(type); i++, member++) {
 		uint32_t offset = btf_member_bit_offset(type, i) / 8;
-		int64_t len;
+		int64_t resolved;
 
 		if (strcmp(btf__name_by_offset(btf, member->name_off), name))
 			continue;
-		len = btf__resolve_size(btf, member->type);
-		if (len <= (int64_t)strlen(value) || (size_t)(offset + len) > size)
-			return -EINVAL;
-		memset(ops + offset, 0, len);
-		memcpy(ops + offset, value, strlen(value));
-		return 0;
+		resolved = btf__resolve_size(btf, member->type);
+		if (resolved <= 0 || (size_t)(offset + resolved) > size)
+			return NULL;
+		*len = resolved;
+		return ops + offset;
 	}
-	return -EINVAL;
+	return NULL;
+}
+
+static int write_name(struct policy *policy, const struct btf *btf, const struct btf_type *type,
+		      const char *name, const char *value)
+{
+	size_t len;
+	char *to = member_of(policy, btf, type, name, &len);
+
+	if (!to || len <= strlen(value))
+		return -EINVAL;
+	memset(to, 0, len);
+	memcpy(to, value, strlen(value));
+	return 0;
+}
+
+static int write_shadow(struct policy *policy, const struct btf *btf, const struct btf_type *type,
+			bool shadow)
+{
+	uint32_t flags;
+	size_t len;
+	char *to = member_of(policy, btf, type, "flags", &len);
+
+	if (!to || len != sizeof(flags))
+		return -EINVAL;
+	memcpy(&flags, to, len);
+	flags |= shadow ? SYMPHONY_ROUTE_SHADOW : 0;
+	memcpy(to, &flags, len);
+	policy->hook = flags & SYMPHONY_ROUTE_SHADOW ? SBUS_HOOK_SHADOW : SBUS_HOOK_ROUTE;
+	return 0;
 }
 
 static int aim(struct policy *policy, const char *bus, const char *service, const char *name,
-	       struct sbus_error *error)
+	       bool shadow, struct sbus_error *error)
 {
 	const struct btf *btf = bpf_object__btf(policy->object);
 	const struct btf_type *type;
 	const char *type_name;
+	bool admits;
 	int id = btf__find_by_name_kind(btf, bpf_map__name(policy->ops), BTF_KIND_VAR);
 
 	type = id < 0 ? NULL : btf__type_by_id(btf, btf__resolve_type(btf, id));
 	type_name = type ? btf__name_by_offset(btf, type->name_off) : "";
-	policy->admits = !strcmp(type_name, "symphony_admit_ops");
-	if (!policy->admits && strcmp(type_name, "symphony_route_ops"))
+	policy->hook = SBUS_HOOK_ADMIT;
+	admits = !strcmp(type_name, "symphony_admit_ops");
+	if (!admits && strcmp(type_name, "symphony_route_ops"))
 		return sbus_error_set(error, -EINVAL, "\"%s\" is of struct \"%s\", not symphony_route_ops or symphony_admit_ops",
 				      name, type_name);
 	if (write_name(policy, btf, type, "bus", bus) ||
 	    write_name(policy, btf, type, "service", service ? service : ""))
 		return sbus_error_set(error, -EINVAL, "bus \"%s\" or service \"%s\" cannot be a name: at most %d characters",
 				      bus, service ? service : "", SBUS_NAME_MAX);
+	if (admits && shadow)
+		return sbus_error_set(error, -EINVAL, "policy \"%s\" says who may call: only one that chooses replicas can be a shadow",
+				      name);
+	if (!admits && write_shadow(policy, btf, type, shadow))
+		return sbus_error_set(error, -EINVAL, "policy \"%s\" was built without the member \"flags\": build it with the header of this library's version",
+				      name);
 	return 0;
 }
 
@@ -225,7 +262,7 @@ static int set_options(const struct policy *policy, const char *bus, const char 
 }
 
 static int load(struct policy *policy, const char *bus, const char *service, const char *name,
-		struct log *log, struct sbus_error *error)
+		bool shadow, struct log *log, struct sbus_error *error)
 {
 	int r;
 
@@ -235,7 +272,7 @@ static int load(struct policy *policy, const char *bus, const char *service, con
 	r = find_ops(policy, name, error);
 	if (r)
 		return r;
-	r = aim(policy, bus, service, name, error);
+	r = aim(policy, bus, service, name, shadow, error);
 	if (r)
 		return r;
 	r = bpf_object__load(policy->object);
@@ -243,7 +280,7 @@ static int load(struct policy *policy, const char *bus, const char *service, con
 }
 
 int policy_load(struct policy *policy, const char *bus, const char *service, const char *name,
-		const char *options, struct sbus_error *error)
+		const char *options, bool shadow, struct sbus_error *error)
 {
 	struct log log;
 	int r;
@@ -253,7 +290,7 @@ int policy_load(struct policy *policy, const char *bus, const char *service, con
 	if (r)
 		return r;
 	log_begin(&log);
-	r = load(policy, bus, service, name, &log, error);
+	r = load(policy, bus, service, name, shadow, &log, error);
 	log_end();
 	r = r ? r : set_options(policy, bus, options, error);
 	if (r)

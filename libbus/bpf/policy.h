@@ -11,15 +11,15 @@ struct bpf_object;
 struct policy {
 	struct bpf_object *object;
 	struct bpf_map *ops;		/* its struct_ops map */
-	bool admits;			/* or routes */
+	enum sbus_hook hook;
 };
 
 /*
- * @name as for sbus_router_attach(), @service can be NULL. With @options set, the
- * program is ready to be attached.
+ * @name as for sbus_router_attach(), @service can be NULL; a policy that routes can be
+ * a shadow instead. With @options set, the program is ready to be attached.
  */
 int policy_load(struct policy *policy, const char *bus, const char *service, const char *name,
-		const char *options, struct sbus_error *error);
+		const char *options, bool shadow, struct sbus_error *error);
 void policy_deinit(struct policy *policy);
 
 #endif

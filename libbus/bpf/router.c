@@ -22,6 +22,7 @@
 
 struct sbus_router {
 	int link;
+	enum sbus_hook hook;
 	char bus[64];
 	char service[64];
 	pthread_mutex_t lock;
@@ -69,6 +70,7 @@ static int router_of(struct sbus_router **ret, int link, struct sbus_error *erro
 		sbus_router_free(router);
 		return r;
 	}
+	router->hook = router->attached.hook;
 	strcpy(router->bus, router->attached.bus);
 	strcpy(router->service, router->attached.service);
 	*ret = router;
@@ -133,9 +135,8 @@ static int link_new(const struct policy *policy)
 	return fd;
 }
 
-SBUS_API int sbus_router_attach(struct sbus_router **router, const char *bus,
-				const char *service, const char *name, const char *options,
-				struct sbus_error *error)
+static int attach(struct sbus_router **router, const char *bus, const char *service,
+		  const char *name, const char *options, bool shadow, struct sbus_error *error)
 {
 	struct policy policy;
 	int r;
@@ -144,12 +145,41 @@ SBUS_API int sbus_router_attach(struct sbus_router **router, const char *bus,
 		bus = secure_getenv("SYMPHONY_BUS");
 	if (!bus || !*bus)
 		bus = "symphony";
-	r = policy_load(&policy, bus, service, name, options, error);
+	r = policy_load(&policy, bus, service, name, options, shadow, error);
 	if (r)
 		return r;
 	r = link_new(&policy);
 	policy_deinit(&policy);
 	return r < 0 ? attach_failed(name, bus, service, r, error) : router_of(router, r, error);
+}
+
+SBUS_API int sbus_router_attach(struct sbus_router **router, const char *bus,
+				const char *service, const char *policy, const char *options,
+				struct sbus_error *error)
+{
+	return attach(router, bus, service, policy, options, false, error);
+}
+
+SBUS_API int sbus_router_shadow(struct sbus_router **router, const char *bus,
+				const char *service, const char *policy, const char *options,
+				struct sbus_error *error)
+{
+	return attach(router, bus, service, policy, options, true, error);
+}
+
+SBUS_API int sbus_router_open_link(struct sbus_router **router, uint32_t id,
+				   struct sbus_error *error)
+{
+	int link = bpf_link_get_fd_by_id(id);
+
+	if (link == -EPERM)
+		return sbus_error_set(error, link, "the router of BPF link %u was not opened: that needs CAP_SYS_ADMIN: do it as root",
+				      id);
+	if (link < 0)
+		return sbus_error_set(error, link, "the router of BPF link %u was not opened: %s",
+				      id, link == -ENOENT ? "there is none any more" :
+							    strerrordesc_np(-link));
+	return router_of(router, link, error);
 }
 
 SBUS_API int sbus_router_open(struct sbus_router **router, const char *path,
@@ -189,7 +219,7 @@ static int link_update(const struct sbus_router *router, const struct policy *po
 static void replace_failed(struct sbus_router *router, const struct policy *policy,
 			   const char *name, int r, struct sbus_error *error)
 {
-	if (policy->admits != router->attached.admits)
+	if (policy->hook != router->hook)
 		sbus_error_set(error, r, "policy \"%s\" cannot take the place of \"%s\": one says who may call, the other chooses replicas",
 			       name, router->attached.policy);
 	else if (r == -ENOLINK)
@@ -208,10 +238,10 @@ SBUS_API int sbus_router_replace(struct sbus_router *router, const char *name,
 	lock(router);
 	r = attached_refresh(&router->attached, router->link, error);
 	r = r ? r : policy_load(&policy, router->bus, sbus_router_service(router), name, options,
-				error);
+				router->hook == SBUS_HOOK_SHADOW, error);
 	if (r)
 		return unlock(router, r);
-	if (policy.admits == router->attached.admits)
+	if (policy.hook == router->hook)
 		r = link_update(router, &policy);
 	else
 		r = -EINVAL;
@@ -246,6 +276,19 @@ SBUS_API int sbus_router_get(struct sbus_router *router, const char *option, uin
 	r = attached_refresh(attached, router->link, error);
 	if (!r)
 		r = options_get(&attached->options, attached->policy, option, value, error);
+	return unlock(router, r);
+}
+
+SBUS_API int sbus_router_options(struct sbus_router *router, char **options,
+				 struct sbus_error *error)
+{
+	struct attached *attached = &router->attached;
+	int r;
+
+	lock(router);
+	r = attached_refresh(attached, router->link, error);
+	if (!r)
+		r = options_text(&attached->options, attached->policy, options, error);
 	return unlock(router, r);
 }
 
@@ -314,4 +357,9 @@ SBUS_API const char *sbus_router_bus(const struct sbus_router *router)
 SBUS_API const char *sbus_router_service(const struct sbus_router *router)
 {
 	return *router->service ? router->service : NULL;
+}
+
+SBUS_API enum sbus_hook sbus_router_hook(const struct sbus_router *router)
+{
+	return router->hook;
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -281,6 +282,72 @@ TEST_F(router, pinned_it_outlives_its_process)
 	EXPECT_EQ(0, sbus_router_detach(self->router, &self->error));
 	sbus_router_free(again);
 	EXPECT_SAYS(sbus_router_open(&again, self->pin, &self->error), -ENOENT, "nothing is pinned");
+}
+
+/* The id of the link of what is asked @hook. */
+struct link {
+	uint32_t hook;
+	uint32_t id;
+	uint64_t same, different;
+};
+
+static int take_link(const struct sbus_program_info *info, void *userdata)
+{
+	struct link *link = userdata;
+
+	if (info->hook != link->hook)
+		return 0;
+	link->id = info->link;
+	link->same = info->same;
+	link->different = info->different;
+	return 0;
+}
+
+TEST_F(router, a_shadow_is_beside_it_and_decides_nothing)
+{
+	struct link link = { .hook = SBUS_HOOK_SHADOW };
+	struct sbus_router *shadow = NULL, *same = NULL;
+	struct sbus_control *control;
+	char *options;
+
+	ASSERT_EQ(0, sbus_control_open(&control, &self->error));
+	EXPECT_SAYS(sbus_router_shadow(&shadow, test_bus(), "svc", "acl", NULL, &self->error),
+		    -EINVAL, "can be a shadow");
+	ASSERT_EQ(0, attach(self, "round_robin", NULL));
+	ASSERT_EQ(0, sbus_router_shadow(&shadow, test_bus(), "svc", "canary", "percent=100",
+					&self->error));
+	EXPECT_EQ(SBUS_HOOK_ROUTE, sbus_router_hook(self->router));
+	EXPECT_EQ(SBUS_HOOK_SHADOW, sbus_router_hook(shadow));
+	for (int i = 0, first = where(self, 0); i < 8; i++)
+		EXPECT_EQ((first + 1 + i) % REPLICAS, where(self, 0));
+	/* 9 calls, of which it would have given all to the newest. */
+	ASSERT_EQ(0, sbus_list_programs(control, test_bus(), take_link, &link, &self->error));
+	EXPECT_LE(2, link.same);
+	EXPECT_EQ(9, link.same + link.different);
+	EXPECT_SAYS(sbus_router_shadow(&same, test_bus(), "svc", "canary", NULL, &self->error),
+		    -EEXIST, "has one already");
+	ASSERT_EQ(0, sbus_router_replace(shadow, "canary", "percent=7,newest=2", &self->error));
+	EXPECT_EQ(SBUS_HOOK_SHADOW, sbus_router_hook(shadow));
+
+	/* It is found by the id of its link. */
+	ASSERT_EQ(0, sbus_list_programs(control, test_bus(), take_link, &link, &self->error));
+	ASSERT_NE(0, link.id);
+	ASSERT_EQ(0, sbus_router_open_link(&same, link.id, &self->error));
+	EXPECT_EQ(SBUS_HOOK_SHADOW, sbus_router_hook(same));
+	ASSERT_EQ(0, sbus_router_options(same, &options, &self->error));
+	TH_LOG("%s", options);
+	EXPECT_NE(NULL, strstr(options, "percent=7"));
+	EXPECT_NE(NULL, strstr(options, "newest=2"));
+	free(options);
+	ASSERT_EQ(0, sbus_router_options(self->router, &options, &self->error));
+	EXPECT_EQ(0, strcmp("", options));
+	free(options);
+	EXPECT_EQ(0, sbus_router_detach(same, &self->error));
+	sbus_router_free(same);
+	sbus_router_free(shadow);
+	EXPECT_SAYS(sbus_router_open_link(&same, link.id, &self->error), -ENOENT,
+		    "none any more");
+	sbus_control_close(control);
 }
 
 TEST_F(router, pins_are_refused_where_they_cannot_be)

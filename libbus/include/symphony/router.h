@@ -21,6 +21,7 @@
 #define SYMPHONY_ROUTER_H
 
 #include <symphony/bus.h>
+#include <symphony/control.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -66,6 +67,24 @@ SBUS_API int sbus_router_attach(struct sbus_router **router, const char *bus,
 				struct sbus_error *error);
 
 /**
+ * sbus_router_shadow() - let a policy see the calls of a service, without any effect
+ * @router: (out) as for sbus_router_attach()
+ * @bus: likewise
+ * @service: likewise
+ * @policy: likewise, of those that choose replicas
+ * @options: likewise
+ * @error: likewise
+ *
+ * It is asked and told as if it decided; the kernel compares its choices with those
+ * of what does, and counts. There can be one beside a router.
+ *
+ * Errors: those of sbus_router_attach(); EEXIST (it has a shadow).
+ */
+SBUS_API int sbus_router_shadow(struct sbus_router **router, const char *bus,
+				const char *service, const char *policy, const char *options,
+				struct sbus_error *error);
+
+/**
  * sbus_router_open() - the router that was pinned
  * @router: (out) for sbus_router_free()
  * @path: given to sbus_router_pin(), by whichever process
@@ -76,6 +95,18 @@ SBUS_API int sbus_router_attach(struct sbus_router **router, const char *bus,
  */
 SBUS_API int sbus_router_open(struct sbus_router **router, const char *path,
 			      struct sbus_error *error);
+
+/**
+ * sbus_router_open_link() - the router whose BPF link has an id
+ * @router: (out) for sbus_router_free()
+ * @id: as sbus_list_programs() tells it
+ * @error: filled on failure
+ *
+ * Errors: ENOENT (it is gone), EINVAL (the link is of something else), EPERM, ENOLINK
+ * (it was detached), ENOMEM.
+ */
+SBUS_API int sbus_router_open_link(struct sbus_router **router, uint32_t id,
+				   struct sbus_error *error);
 
 /**
  * sbus_router_replace() - another policy in place of this one
@@ -119,6 +150,18 @@ SBUS_API int sbus_router_get(struct sbus_router *router, const char *option, uin
 			     struct sbus_error *error);
 
 /**
+ * sbus_router_options() - all options of the policy that is attached
+ * @router: the router
+ * @options: (out) "NAME=NUMBER,...", empty without any; for free(). An acl's list is not
+ *	in it
+ * @error: filled on failure
+ *
+ * Errors: ENOLINK, EPERM, ENOMEM.
+ */
+SBUS_API int sbus_router_options(struct sbus_router *router, char **options,
+				 struct sbus_error *error);
+
+/**
  * sbus_router_pin() - let it outlive this process
  * @router: the router
  * @path: a name there is not yet, without a "." in its last part, in a BPF file
@@ -160,6 +203,9 @@ SBUS_API struct sbus_router *sbus_router_free(struct sbus_router *router);
 SBUS_API const char *sbus_router_bus(const struct sbus_router *router);
 /** sbus_router_service() - the id of the service, or NULL; valid as long as the router */
 SBUS_API const char *sbus_router_service(const struct sbus_router *router);
+
+/** sbus_router_hook() - what it is asked */
+SBUS_API enum sbus_hook sbus_router_hook(const struct sbus_router *router);
 
 /**
  * sbus_router_policy() - the name of the policy that is attached now
