@@ -119,4 +119,5 @@ module_init(symp_init);
 module_exit(symp_exit);
 
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");
 MODULE_DESCRIPTION("Symphony: the bus on which an application calls its extensions");
