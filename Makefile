@@ -60,7 +60,7 @@ INSTALL_TARGETS :=
 
 all: module			## build the module and what "make install" installs
 
-include $(wildcard libbus/build.mk pit/build.mk bpf/build.mk libbus/bpf/build.mk pybinding/build.mk docs/examples/build.mk \
+include $(wildcard libbus/build.mk pit/build.mk bpf/build.mk libbus/bpf/build.mk cli/build.mk pybinding/build.mk docs/examples/build.mk \
 	tests/build.mk tests/*/build.mk tests/fuzz/*/build.mk)
 -include $(shell [ -d $(O)/obj ] && find $(O)/obj $(O)/tests -name '*.d' 2>/dev/null)
 

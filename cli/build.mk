@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# symphony: the command-line tool, with its man page and completion.
+
+CLI_OBJS := $(patsubst cli/%.c,$(O)/obj/cli/%.o,$(filter-out %.bpf.c,$(wildcard cli/*.c)))
+
+USER_TARGETS += $(O)/symphony
+INSTALL_TARGETS += install-cli
+
+$(O)/obj/cli/%.o: cli/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(O)/symphony: $(CLI_OBJS) $(O)/libsymphony.so $(O)/libsymphony-bpf.so
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony-bpf -lsymphony -lbpf -lyyjson
+
+.PHONY: install-cli uninstall-cli
+install-cli: $(O)/symphony
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/symphony
+
+uninstall-cli:
+	rm -f $(DESTDIR)$(PREFIX)/bin/symphony

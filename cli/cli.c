@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/* What the subcommands share: options, exit statuses, printing. */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+/* --- options -------------------------------------------------------------- */
+
+static void print_help(const struct command *command)
+{
+	const char *form = command->arguments;
+
+	printf("Usage:\n");
+	do {
+		size_t len = strcspn(form, "\n");
+
+		printf("  symphony %s%s%.*s\n", command->name, len ? " " : "", (int)len, form);
+		form += len + (form[len] == '\n');
+	} while (*form);
+	printf("%s%s", command->summary, command->help);
+	printf("\n  -b, --bus NAME   the bus ($SYMPHONY_BUS, or else symphony)\n"
+	       "  -j, --json       print JSON, for programs\n");
+}
+
+int cli_getopt(struct cli *cli, const struct command *command, int argc, char **argv,
+	       const struct option *own)
+{
+	struct option known[32] = {
+		{ "bus", required_argument, NULL, 'b' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+	};
+	int option;
+
+	for (size_t i = 3; i + 1 < NR(known) && own->name; i++)
+		known[i] = *own++;
+	while ((option = getopt_long(argc, argv, "b:jh", known, NULL)) != -1) {
+		switch (option) {
+		case 'b':
+			cli->bus = optarg;
+			break;
+		case 'j':
+			cli->json = true;
+			break;
+		case 'h':
+			print_help(command);
+			exit(fflush(stdout) ? CLI_FAILED : CLI_OK);
+		default:
+			return option;
+		}
+	}
+	return -1;
+}
+
+int cli_usage(const struct command *command, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "symphony %s: ", command->name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "; see symphony %s --help\n", command->name);
+	return CLI_USAGE;
+}
+
+bool cli_parse_seconds(const char *text, uint64_t *ns)
+{
+	double seconds;
+	char *end;
+
+	errno = 0;
+	seconds = strtod(text, &end);
+	if (end == text || *end || errno || !isfinite(seconds) || seconds <= 0 || seconds > 1e9)
+		return false;
+	*ns = seconds * 1e9;
+	return true;
+}
+
+bool cli_parse_u64(const char *text, uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
+/* --- failing -------------------------------------------------------------- */
+
+int cli_status(int error)
+{
+	switch (-error) {
+	case 0:
+		return CLI_OK;
+	case EREMOTEIO:
+		return CLI_REPLIED_ERROR;
+	case ENOENT:
+	case ECONNREFUSED:
+	case ESRCH:
+		return CLI_NOT_THERE;
+	case ETIMEDOUT:
+		return CLI_TIMED_OUT;
+	case EPERM:
+	case EACCES:
+		return CLI_NOT_PERMITTED;
+	case ENODEV:
+		return CLI_NO_MODULE;
+	case ECONNRESET:
+	case ECANCELED:
+		return CLI_NO_ANSWER;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+static void print_error_json(const struct sbus_error *error)
+{
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *root = yyjson_mut_obj(doc), *inner = yyjson_mut_obj(doc);
+	const char *name = strerrorname_np(-error->error);
+	char *text;
+
+	yyjson_mut_doc_set_root(doc, root);
+	yyjson_mut_obj_add_val(doc, root, "error", inner);
+	yyjson_mut_obj_add_int(doc, inner, "errno", -error->error);
+	if (name)
+		yyjson_mut_obj_add_str(doc, inner, "name", name);
+	yyjson_mut_obj_add_str(doc, inner, "message", sbus_error_message(error));
+	if (error->error == -EREMOTEIO) {
+		yyjson_mut_obj_add_int(doc, inner, "code", error->code);
+		if (error->data)
+			yyjson_mut_obj_add_val(doc, inner, "data",
+				yyjson_val_mut_copy(doc, yyjson_doc_get_root(error->data)));
+	}
+	text = yyjson_mut_write(doc, 0, NULL);
+	fprintf(stderr, "%s\n", text ? text : "{\"error\":{}}");
+	free(text);
+	yyjson_mut_doc_free(doc);
+}
+
+int cli_fail(const struct cli *cli, const struct sbus_error *error)
+{
+	if (cli->json) {
+		print_error_json(error);
+		return cli_status(error->error);
+	}
+	fputs("symphony: ", stderr);
+	if (error->error == -EREMOTEIO)
+		fprintf(stderr, "\"%s\" answered with error %lld: ", error->extension,
+			(long long)error->code);
+	cli_print_text(stderr, sbus_error_message(error));
+	fputc('\n', stderr);
+	if (error->data) {
+		char *text = yyjson_write(error->data, YYJSON_WRITE_ESCAPE_UNICODE, NULL);
+
+		fprintf(stderr, "symphony: its data: %s\n", text ? text : "");
+		free(text);
+	}
+	return cli_status(error->error);
+}
+
+int cli_no_memory(const struct cli *cli)
+{
+	sbus_cleanup_error struct sbus_error error = SBUS_ERROR_INIT;
+
+	sbus_error_set(&error, -ENOMEM, "out of memory");
+	return cli_fail(cli, &error);
+}
+
+/* --- the bus -------------------------------------------------------------- */
+
+const char *cli_bus_name(const struct cli *cli)
+{
+	const char *name = cli->bus ? cli->bus : secure_getenv("SYMPHONY_BUS");
+
+	return name && *name ? name : "symphony";
+}
+
+int cli_open(const struct cli *cli, struct sbus **bus, struct sbus_error *error)
+{
+	const struct sbus_params params = { .size = sizeof(params), .bus = cli_bus_name(cli) };
+
+	return sbus_open(bus, &params, error);
+}
+
+bool cli_capable(unsigned int capability)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	return !syscall(SYS_capget, &header, data) &&
+	       data[capability / 32].effective & 1U << capability % 32;
+}
+
+/* --- printing ------------------------------------------------------------- */
+
+unsigned int cli_width(void)
+{
+	struct winsize size = { 0 };
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	return size.ws_col ? size.ws_col : 80;
+}
+
+/* C1 controls, which in UTF-8 are two bytes: how many at @text. */
+static bool is_c1(const unsigned char *text)
+{
+	return text[0] == 0xc2 && text[1] >= 0x80 && text[1] < 0xa0;
+}
+
+void cli_print_text(FILE *to, const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	for (; *at; at++) {
+		if (is_c1(at)) {
+			fputc('?', to);
+			at++;
+		} else {
+			fputc((*at < ' ' && *at != '\n' && *at != '\t') || *at == 0x7f ? '?' : *at, to);
+		}
+	}
+}
+
+/* The writer escapes the other controls. Those of strings are the only ones there are. */
+static void print_json(const char *json)
+{
+	const unsigned char *at = (const unsigned char *)json;
+
+	for (; *at; at++) {
+		if (is_c1(at) || *at == 0x7f)
+			printf("\\u%04X", is_c1(at) ? *++at : *at);
+		else
+			putchar(*at);
+	}
+	putchar('\n');
+}
+
+int cli_print_doc(const struct cli *cli, yyjson_mut_doc *doc)
+{
+	bool people = isatty(STDOUT_FILENO);
+	char *text = yyjson_mut_write(doc, people ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0, NULL);
+
+	yyjson_mut_doc_free(doc);
+	if (!text)
+		return cli_no_memory(cli);
+	if (people)
+		print_json(text);
+	else
+		puts(text);
+	free(text);
+	return CLI_OK;
+}
+
+void cli_add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)
+{
+	if (text)
+		yyjson_mut_obj_add_str(doc, object, key, text);
+	else
+		yyjson_mut_obj_add_null(doc, object, key);
+}
+
+void cli_print_line(yyjson_mut_doc *doc)
+{
+	char *text = yyjson_mut_write(doc, 0, NULL);
+
+	yyjson_mut_doc_free(doc);
+	if (text)
+		puts(text);
+	fflush(stdout);
+	free(text);
+}
+
+const char *cli_duration(char text[32], double ns)
+{
+	static const char *const units[] = { "ns", "us", "ms", "s" };
+	size_t unit = 0;
+
+	for (; ns >= 1000 && unit + 1 < NR(units); unit++)
+		ns /= 1000;
+	snprintf(text, 32, ns < 10 ? "%.1f %s" : "%.0f %s", ns, units[unit]);
+	return text;
+}
