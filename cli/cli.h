@@ -39,6 +39,8 @@ struct command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
+extern const struct command list_command;
+extern const struct command stat_command;
 extern const struct command call_command;
 extern const struct command describe_command;
 extern const struct command doctor_command;

@@ -7,6 +7,8 @@
 #include "cli.h"
 
 static const struct command *const commands[] = {
+	&list_command,
+	&stat_command,
 	&call_command,
 	&describe_command,
 	&doctor_command,
