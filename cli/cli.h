@@ -43,6 +43,7 @@ extern const struct command list_command;
 extern const struct command stat_command;
 extern const struct command call_command;
 extern const struct command describe_command;
+extern const struct command route_command;
 extern const struct command doctor_command;
 
 /*

@@ -11,6 +11,7 @@ static const struct command *const commands[] = {
 	&stat_command,
 	&call_command,
 	&describe_command,
+	&route_command,
 	&doctor_command,
 };
 
