@@ -9,6 +9,7 @@
 static const struct command *const commands[] = {
 	&list_command,
 	&stat_command,
+	&top_command,
 	&call_command,
 	&describe_command,
 	&route_command,
