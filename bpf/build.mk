@@ -6,8 +6,8 @@ BPF_SKELS := $(BPF_POLICIES:%=$(O)/bpf/%.skel.h)
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
 	-Ikmod/include/uapi -Ilibbus/include -I/usr/include/$(shell $(CC) -print-multiarch)
 
-# Programs of tests stand beside those, and of an example.
-vpath %.bpf.c bpf tests/device tests/libbus docs/examples/policy
+# Programs of tests stand beside those, of an example and of the command-line tool.
+vpath %.bpf.c bpf cli tests/device tests/libbus docs/examples/policy
 
 $(O)/obj/bpf/%.bpf.o: %.bpf.c kmod/include/uapi/linux/symphony_bpf.h libbus/include/symphony/policy.h
 	@mkdir -p $(@D)

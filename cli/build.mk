@@ -10,6 +10,12 @@ $(O)/obj/cli/%.o: cli/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 
+# Programs on tracepoints, built as those of bpf/ are.
+$(O)/obj/bpf/calls.bpf.o: cli/calls_bpf.h
+$(O)/obj/cli/calls.o: $(O)/bpf/calls.skel.h
+$(O)/obj/cli/calls.o: override CFLAGS += -isystem $(O)/bpf
+.SECONDARY: $(O)/obj/bpf/calls.bpf.o
+
 $(O)/symphony: $(CLI_OBJS) $(O)/libsymphony.so $(O)/libsymphony-bpf.so
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony-bpf -lsymphony -lbpf -lyyjson
 

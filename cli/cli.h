@@ -45,6 +45,7 @@ extern const struct command top_command;
 extern const struct command call_command;
 extern const struct command describe_command;
 extern const struct command route_command;
+extern const struct command trace_command;
 extern const struct command doctor_command;
 
 /*

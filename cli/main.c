@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
 	&call_command,
 	&describe_command,
 	&route_command,
+	&trace_command,
 	&doctor_command,
 };
 
