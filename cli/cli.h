@@ -42,6 +42,7 @@ struct command {
 extern const struct command list_command;
 extern const struct command stat_command;
 extern const struct command top_command;
+extern const struct command monitor_command;
 extern const struct command call_command;
 extern const struct command describe_command;
 extern const struct command route_command;

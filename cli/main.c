@@ -10,6 +10,7 @@ static const struct command *const commands[] = {
 	&list_command,
 	&stat_command,
 	&top_command,
+	&monitor_command,
 	&call_command,
 	&describe_command,
 	&route_command,
