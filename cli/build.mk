@@ -2,6 +2,7 @@
 # symphony: the command-line tool, with its man page and completion.
 
 CLI_OBJS := $(patsubst cli/%.c,$(O)/obj/cli/%.o,$(filter-out %.bpf.c,$(wildcard cli/*.c)))
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 
 USER_TARGETS += $(O)/symphony
 INSTALL_TARGETS += install-cli
@@ -22,6 +23,9 @@ $(O)/symphony: $(CLI_OBJS) $(O)/libsymphony.so $(O)/libsymphony-bpf.so
 .PHONY: install-cli uninstall-cli
 install-cli: $(O)/symphony
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/symphony
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 docs/man/symphony.1
+	install -D -m 644 cli/completion.bash $(DESTDIR)$(COMPLETIONDIR)/symphony
 
 uninstall-cli:
-	rm -f $(DESTDIR)$(PREFIX)/bin/symphony
+	rm -f $(DESTDIR)$(PREFIX)/bin/symphony $(DESTDIR)$(MANDIR)/man1/symphony.1
+	rm -f $(DESTDIR)$(COMPLETIONDIR)/symphony
