@@ -87,13 +87,13 @@ static int load_failed(const char *name, int r, struct log *log, struct sbus_err
 	const char *said = log_tail(log);
 
 	r = error_of(r);
-	if (said && strstr(log->text, "not found in kernel"))
-		return sbus_error_set(error, -ENOTSUP, "policy \"%s\" was not loaded: the symphony module that is loaded is too old for it: install the one that belongs to it; %s",
-				      name, said);
 	/* Without it, libbpf does not even find the module's types. */
 	if (!capable(CAP_SYS_ADMIN))
 		return sbus_error_set(error, -EPERM, "policy \"%s\" was not loaded: that needs CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN: do it as root",
 				      name);
+	if (said && strstr(log->text, "not found in kernel"))
+		return sbus_error_set(error, -ENOTSUP, "policy \"%s\" was not loaded: the symphony module that is loaded is too old for it: install the one that belongs to it; %s",
+				      name, said);
 	return sbus_error_set(error, r, "policy \"%s\" was not loaded: %s; %s", name,
 			      strerrordesc_np(-r), said ? said : "libbpf says nothing");
 }
