@@ -300,10 +300,11 @@ def test_monitor(cli, bus, processes):
         event = json.loads(line)
         assert event["bus"] == bus.name
         seen.append(event["event"])
-        if seen[-1] == "died":
+        # Who waits for the extension to be up comes and goes, too.
+        if seen[-1] == "died" and "unclaimed" in seen:
             break
     assert seen[0] == "joined"
-    assert seen.index("claimed") < seen.index("unclaimed") < seen.index("died")
+    assert seen.index("claimed") < seen.index("unclaimed")
     monitor.terminate()
     monitor.communicate(timeout=30)
     assert monitor.returncode == 0

@@ -23,6 +23,9 @@ static int nl_failed(int err)
 		return -EPERM;
 	case NLE_AGAIN:
 		return -EAGAIN;
+	case NLE_INVAL:
+		/* Of EFAULT; what the kernel finds invalid it answers. */
+		return -EFAULT;
 	default:
 		return -EPROTO;
 	}
