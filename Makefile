@@ -113,7 +113,7 @@ export KERNEL CPUS MEM ICOUNT TIMEOUT SAN BUILD MODULE APPEND
 
 vm:				## a shell in a guest, or CMD='...': KERNEL=6.12|7.3|debug|kcsan|gcov CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
 	@tests/vm/run $(if $(CMD),"$$CMD")
-vm: export CMD := $(value CMD)
+vm: override export CMD := $(value CMD)
 
 image:				## make the image that guests run from
 	@tests/vm/image
