@@ -665,6 +665,9 @@ int symp_call_attach(struct symp_call *call, bool keep)
 		call->reached = call->park ? 0 : server->id;
 		WRITE_ONCE(call->attached_at, ktime_get_ns());
 		WRITE_ONCE(call->taken_at, 0);
+	} else {
+		/* What another server's were, before the call moved. */
+		WRITE_ONCE(call->attached_at, 0);
 	}
 	trace_symphony_call_queued(call);
 	if (unlikely(call->park))

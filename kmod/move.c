@@ -112,7 +112,6 @@ static int move_back(struct symp_move *move)
 	int err;
 
 	call->request.offset = move->offset;
-	WRITE_ONCE(call->attached_at, 0);
 	err = symp_call_attach(call, true);
 	if (!err) {
 		symp_endpoint_put(move->from);
@@ -145,8 +144,6 @@ static int move_deliver(struct symp_move *move)
 		       sizeof(*msg) + msg->body_len);
 	symp_call_address(call, symp_pool_msg(pool, call->request.offset));
 	symp_pool_put(pool);
-	/* What is written anew, if times are taken still. */
-	WRITE_ONCE(call->attached_at, 0);
 	return symp_call_attach(call, false);
 }
 
