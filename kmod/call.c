@@ -337,6 +337,10 @@ static void smooth(u64 *smoothed, u64 time)
  * symp_call_ended() - somebody wants to know how long it took
  * @call: the call, referenced, with an outcome; no lock held
  * @status: of that
+ *
+ * The times stay as they are: they are written when a call attaches, under the
+ * server's lock and not once it is done; and withdraw() has been through that lock,
+ * or the server received the call under it and now answers.
  */
 void symp_call_ended(struct symp_call *call, int status)
 {
