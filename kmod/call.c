@@ -24,6 +24,7 @@
  *
  * Who holds a call, and why each ends:
  *  - the thread in CALL, WAIT, SEND or CANCEL, for as long as it is there.
+ *  - the command that a ring submitted, until that is completed; see uring.c.
  *  - the slot in the caller's pool, until the outcome is fetched or the caller
  *    is killed. Who sets @fetched drops the reference.
  *  - the server's pool (@attached), until it is answered, withdrawn, moved, or
@@ -62,6 +63,7 @@
 #include "service.h"
 #include "stats.h"
 #include "trace.h"
+#include "uring.h"
 
 static struct kmem_cache *calls_cache;
 static struct workqueue_struct *expiry;
@@ -224,16 +226,19 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	trace_symphony_call_done(call);
 	if (likely(call->server))
 		symp_stats_outcome(&call->service->stats, status);
-	if (!ep->dead && call->async) {
+	if (call->async && (!ep->dead || call->cmd)) {
 		/* The record stands in front of where a replier may write. */
-		if (offset == SYMPHONY_NO_OFFSET) {
+		if (offset == SYMPHONY_NO_OFFSET && !ep->dead) {
 			call->offset = call->slot;
 			write_outcome(call);
 		}
 		call->answer.offset = call->offset;
 		/* Nobody sleeps on it: this is for call_attach(), by its lock. */
 		WRITE_ONCE(call->done, true);
-		symp_queue_push(ep, &ep->home, &call->answer, handoff);
+		if (call->cmd)
+			symp_uring_complete(call->cmd);
+		else
+			symp_queue_push(ep, &ep->home, &call->answer, handoff);
 		return;
 	}
 	if (!ep->dead && task) {
@@ -407,7 +412,8 @@ bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 }
 
 static struct symp_call *call_alloc(struct symp_endpoint *ep,
-				    const struct symphony_call *arg, bool async)
+				    const struct symphony_call *arg, bool async,
+				    struct io_uring_cmd *cmd)
 {
 	struct symp_call *call = xchg(&ep->idle, NULL);
 
@@ -434,6 +440,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->timed = false;
 	call->needed = 0;
 	call->waiter = async ? NULL : current;
+	call->cmd = cmd;
 	call->server = NULL;
 	call->moving = NULL;
 	call->attached = false;
@@ -497,6 +504,8 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 			goto err_calls_less;
 	}
 	symp_pool_slice(ep->pool, call->slot)->owner = symp_call_get(call);
+	if (call->cmd)
+		symp_uring_bind(call->cmd, call);
 	if (call->async)
 		arm(call);
 	return 0;
@@ -869,14 +878,17 @@ err_fault:
  * @ep: the current process's endpoint
  * @uarg: where the id and the slot are written before anybody can answer
  * @arg: the copy of it, flags and reserved members checked; the outcome out
- * @async: SEND
+ * @async: no thread waits for the outcome
  * @nonblock: CALL: do not wait for room
+ * @cmd: with @async: the command to complete with the outcome; otherwise that
+ *	is received. It is the call's, unless there is an error
  *
  * Return: 0 and, for CALL, the outcome in @arg; or the negative errno of struct
  * symphony_call. -ERESTARTSYS with an id written: the call stands.
  */
 int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
-		   struct symphony_call *arg, bool async, bool nonblock)
+		   struct symphony_call *arg, bool async, bool nonblock,
+		   struct io_uring_cmd *cmd)
 {
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
 	struct symp_route_args args = { .arg = arg };
@@ -887,7 +899,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 
 	if (arg->deadline && ktime_get_ns() >= arg->deadline)
 		return -ETIMEDOUT;
-	call = call_alloc(ep, arg, async);
+	call = call_alloc(ep, arg, async, cmd);
 	if (!call)
 		return -ENOMEM;
 	err = call_register(call, arg, &limit);

@@ -23,7 +23,7 @@ struct symphony_wait;
  * @handle: the service it is for
  * @cookie: SEND: the caller's
  * @deadline: CLOCK_MONOTONIC in ns, 0 for none
- * @async: made by SEND: the outcome is received, not waited for
+ * @async: made by SEND, or for a ring: no thread waits for the outcome
  * @idempotent: may be done twice
  * @reissues: how many replicas died that had received it
  * @ref: see call.c
@@ -40,6 +40,7 @@ struct symphony_wait;
  * @offset: of the answer; SYMPHONY_NO_OFFSET for an outcome the kernel made
  * @needed: with -EMSGSIZE
  * @waiter: the thread that will fetch the outcome, or NULL
+ * @cmd: the command that will: a CALL of a ring; see uring.c. Or NULL
  * @answer: SEND: the outcome in the caller's queue
  * @timer: the deadline, when nobody waits who would see to it
  * @expire: what @timer starts
@@ -86,6 +87,7 @@ struct symp_call {
 	u32 offset;
 	u32 needed;
 	struct task_struct *waiter;
+	struct io_uring_cmd *cmd;
 	struct symp_item answer;
 	struct hrtimer timer;
 	struct work_struct expire;
@@ -112,7 +114,8 @@ struct symp_call {
 int symp_call_init(void);
 void symp_call_exit(void);
 int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
-		   struct symphony_call *arg, bool async, bool nonblock);
+		   struct symphony_call *arg, bool async, bool nonblock,
+		   struct io_uring_cmd *cmd);
 int symp_call_wait(struct symp_endpoint *ep, struct symphony_wait *arg,
 		   bool nonblock);
 int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot);

@@ -4,6 +4,7 @@
 #define SYMP_COMPAT_H
 
 #include <linux/hrtimer.h>
+#include <linux/io_uring/cmd.h>
 #include <linux/version.h>
 #include <linux/wait.h>
 
@@ -15,6 +16,36 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 	hrtimer_init(timer, clock, mode);
 	timer->function = fn;
 }
+#endif
+
+/* Complete a command of a ring. */
+static inline void symp_uring_done(struct io_uring_cmd *cmd, int ret,
+				   unsigned int issue_flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+#else
+	io_uring_cmd_done(cmd, ret, issue_flags);
+#endif
+}
+
+/*
+ * Make @name of @fn(cmd, issue_flags, dying): what a command's task work runs.
+ * Dying: nobody will look at the completion.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define SYMP_TASK_WORK(name, fn)					\
+	static void name(struct io_uring_cmd *cmd, unsigned int flags)	\
+	{								\
+		fn(cmd, flags, flags & IO_URING_F_TASK_DEAD);		\
+	}
+#else
+#define SYMP_TASK_WORK(name, fn)					\
+	static void name(struct io_tw_req req, io_tw_token_t tw)	\
+	{								\
+		fn(io_uring_cmd_from_tw(req),				\
+		   IO_URING_CMD_TASK_WORK_ISSUE_FLAGS, tw.cancel);	\
+	}
 #endif
 
 /*

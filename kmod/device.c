@@ -7,6 +7,7 @@
  */
 #include <linux/build_bug.h>
 #include <linux/fs.h>
+#include <linux/io_uring/cmd.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -24,6 +25,7 @@
 #include "owner.h"
 #include "reply.h"
 #include "service.h"
+#include "uring.h"
 #include "watch.h"
 
 static_assert(sizeof(struct symphony_query) == 120);
@@ -36,6 +38,7 @@ static_assert(sizeof(struct symphony_recv) == 48);
 static_assert(sizeof(struct symphony_reply) == 80);
 static_assert(sizeof(struct symphony_watch) == 24);
 static_assert(sizeof(struct symphony_release) == 24);
+static_assert(sizeof(struct symphony_uring) == 16);
 
 /* Names of services to reserve, in bytes. */
 #define RESERVE_MAX	4096
@@ -150,7 +153,8 @@ static long do_query(void __user *uarg)
 		.size = sizeof(arg),
 		.abi_version = SYMPHONY_ABI_VERSION,
 		.pool_default = symp_pool_default,
-		.features = SYMPHONY_FEATURE_CALL | SYMPHONY_FEATURE_TENANTS,
+		.features = SYMPHONY_FEATURE_CALL | SYMPHONY_FEATURE_TENANTS |
+			    SYMPHONY_FEATURE_URING,
 		.pool_max = symp_pool_max,
 		.calls_max = READ_ONCE(symp_calls_max),
 		.queue_max = READ_ONCE(symp_queue_max),
@@ -395,11 +399,15 @@ static long do_cancel(struct symp_endpoint *ep, void __user *uarg)
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	return arg.flags ? -EINVAL : symp_call_cancel(ep, arg.id, arg.slot);
+	if (arg.flags & ~SYMPHONY_CANCEL_RECV)
+		return -EINVAL;
+	if (arg.flags & SYMPHONY_CANCEL_RECV)
+		return symp_uring_cancel_receive(ep, arg.id);
+	return symp_call_cancel(ep, arg.id, arg.slot);
 }
 
 static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
-		    bool async, bool nonblock)
+		    bool async, bool nonblock, struct io_uring_cmd *cmd)
 {
 	struct symphony_call arg;
 	int err;
@@ -435,7 +443,7 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		arg.needed = wait.needed;
 	} else {
 		nonblock |= arg.flags & SYMPHONY_CALL_DONTWAIT;
-		err = symp_call_make(ep, uarg, &arg, async, nonblock);
+		err = symp_call_make(ep, uarg, &arg, async, nonblock, cmd);
 	}
 	if (unlikely(err && arg.limit) && put_user(arg.limit, &uarg->limit))
 		return -EFAULT;
@@ -445,7 +453,8 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 }
 
 static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
-		    bool nonblock)
+		    bool nonblock, struct io_uring_cmd *cmd,
+		    unsigned int issue_flags)
 {
 	struct symphony_recv arg;
 	struct symp_receive how;
@@ -454,7 +463,8 @@ static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
 	ret = copy_arg(&arg, sizeof(arg), uarg);
 	if (ret)
 		return ret;
-	if (arg.flags & ~SYMPHONY_RECV_DONTWAIT || arg.reserved)
+	if (arg.flags & ~SYMPHONY_RECV_DONTWAIT || arg.reserved ||
+	    (cmd && arg.deadline))
 		return -EINVAL;
 	ret = receive_init(&how, arg.offsets, arg.max, arg.deadline,
 			   nonblock || arg.flags & SYMPHONY_RECV_DONTWAIT);
@@ -469,13 +479,16 @@ static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
 	ret = receive_prepare(&how, &uarg->nr);
 	if (ret)
 		return ret;
+	if (cmd)
+		return symp_uring_receive(cmd, ep, &how, false, issue_flags);
 	spin_lock(&ep->lock);
 	ret = symp_queue_receive_locked(ep, &how);
 	return ret < 0 ? ret : put_user(ret, &uarg->nr);
 }
 
 static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uarg,
-		     bool nonblock)
+		     bool nonblock, struct io_uring_cmd *cmd,
+		     unsigned int issue_flags)
 {
 	struct symp_receive how, *next = NULL;
 	struct symphony_reply arg;
@@ -486,7 +499,7 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 		return ret;
 	if (arg.flags & ~(SYMPHONY_REPLY_ERROR | SYMPHONY_REPLY_RELEASE |
 			  SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT) ||
-	    arg.reserved || arg.reserved2)
+	    arg.reserved || arg.reserved2 || (cmd && arg.deadline))
 		return -EINVAL;
 	if (arg.flags & SYMPHONY_REPLY_RECV) {
 		next = &how;
@@ -506,6 +519,11 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 		ret = receive_prepare(next, &uarg->nr);
 		if (ret)
 			return ret;
+	}
+	if (cmd && next) {
+		ret = symp_reply(ep, &arg, NULL);
+		return ret ?: symp_uring_receive(cmd, ep, next, true,
+						 issue_flags);
 	}
 	ret = symp_reply(ep, &arg, next);
 	return ret <= 0 ? ret : put_user(ret, &uarg->nr);
@@ -560,13 +578,13 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	switch (cmd) {
 	case SYMPHONY_IOC_CALL:
-		return do_call(ep, uarg, false, nonblock);
+		return do_call(ep, uarg, false, nonblock, NULL);
 	case SYMPHONY_IOC_SEND:
-		return do_call(ep, uarg, true, true);
+		return do_call(ep, uarg, true, true, NULL);
 	case SYMPHONY_IOC_RECV:
-		return do_recv(ep, uarg, nonblock);
+		return do_recv(ep, uarg, nonblock, NULL, 0);
 	case SYMPHONY_IOC_REPLY:
-		return do_reply(ep, uarg, nonblock);
+		return do_reply(ep, uarg, nonblock, NULL, 0);
 	case SYMPHONY_IOC_WAIT:
 		return do_wait(ep, uarg);
 	case SYMPHONY_IOC_CANCEL:
@@ -584,6 +602,53 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	default:
 		return -ENOTTY;
 	}
+}
+
+static long uring_operation(struct symp_endpoint *ep, struct io_uring_cmd *cmd,
+			    void __user *uarg, unsigned int issue_flags)
+{
+	switch (cmd->cmd_op) {
+	case SYMPHONY_IOC_SEND:
+		return do_call(ep, uarg, true, true, NULL);
+	case SYMPHONY_IOC_RECV:
+		return do_recv(ep, uarg, false, cmd, issue_flags);
+	case SYMPHONY_IOC_REPLY:
+		return do_reply(ep, uarg, false, cmd, issue_flags);
+	case SYMPHONY_IOC_CANCEL:
+		return do_cancel(ep, uarg);
+	case SYMPHONY_IOC_RELEASE:
+		return do_release(ep, uarg);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/*
+ * A ring's task, its workers and its polling thread are threads of one process:
+ * of the owner, or what they ask for is refused.
+ */
+static int device_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	const struct symphony_uring *sqe;
+	struct symp_endpoint *ep;
+	void __user *uarg;
+
+	if (issue_flags & IO_URING_F_CANCEL)
+		return symp_uring_cancel(cmd, issue_flags);
+	ep = endpoint_of(cmd->file);
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+	sqe = (const void *)cmd->sqe->cmd;
+	uarg = u64_to_user_ptr(READ_ONCE(sqe->arg));
+	if (READ_ONCE(sqe->reserved))
+		return -EINVAL;
+	if (cmd->cmd_op == SYMPHONY_IOC_CALL) {
+		symp_uring_begin_call(cmd, issue_flags);
+		return symp_uring_end_call(cmd, do_call(ep, uarg, true, true, cmd),
+					   issue_flags);
+	}
+	return symp_uring_end(cmd, uring_operation(ep, cmd, uarg, issue_flags),
+			      issue_flags);
 }
 
 /* Whoever holds the file sees the endpoint die; the rest is the owner's. */
@@ -656,6 +721,7 @@ static const struct file_operations device_fops = {
 	.flush = device_flush,
 	.release = device_release,
 	.unlocked_ioctl = device_ioctl,
+	.uring_cmd = device_uring_cmd,
 	.compat_ioctl = compat_ptr_ioctl,
 	.poll = device_poll,
 	.mmap = device_mmap,

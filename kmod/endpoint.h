@@ -68,6 +68,7 @@ struct symp_owner;
  * @parked: calls for a service that this endpoint is the activator of
  * @queued: messages in the lanes' queues, and these calls
  * @receivers: threads in RECV, the one that waited the shortest time first
+ * @commands: RECVs that rings submitted and that nobody woke; see uring.c
  * @starved: tenants of whom a lane waits for room in the pool and is owed a look
  * @looked: the others of whom one waits
  * @nr_hungry: lanes of theirs that do
@@ -126,6 +127,7 @@ struct symp_endpoint {
 	struct list_head parked;
 	u32 queued;
 	struct list_head receivers;
+	struct list_head commands;
 	struct list_head starved;
 	struct list_head looked;
 	u32 nr_hungry;

@@ -9,7 +9,8 @@
  *
  * A thread in RECV that sleeps is handed the message itself, so that one
  * message wakes one thread; the one that slept the shortest time, whose caches
- * are warm.
+ * are warm. What a ring submitted is told only that there is something; see
+ * uring.c.
  *
  * A sleeper lives on its own stack. It is on a list until it is served, under
  * the endpoint's lock; @done is stored last, and the task is woken under RCU,
@@ -28,6 +29,7 @@
 #include "queue.h"
 #include "service.h"
 #include "trace.h"
+#include "uring.h"
 
 /* Messages taken under one hold of the lock. */
 #define RECEIVE_CHUNK	16
@@ -185,6 +187,7 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 		lane_busy(ep, lane);
 	list_add_tail(&item->node, &lane->queue);
 	ep->queued++;
+	symp_uring_wake_one(ep);
 	if (wq_has_sleeper(&ep->poll))
 		wake_up_poll(&ep->poll, EPOLLIN | EPOLLRDNORM);
 }
@@ -255,6 +258,7 @@ void symp_queue_end_receivers(struct symp_endpoint *ep)
 		list_del(&r->node);
 		receiver_done(r, SYMPHONY_NO_OFFSET, NULL, false);
 	}
+	symp_uring_wake_all(ep);
 }
 
 /*

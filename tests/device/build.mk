@@ -5,7 +5,7 @@ KSELFTEST_INC ?= /usr/local/include/kselftest
 
 device_shared := device claim
 device_faults := fault trial operations_life operations_call
-device_tests := $(filter-out $(device_shared) $(device_faults) told %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
+device_tests := $(filter-out $(device_shared) $(device_faults) ring told %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
 # A stage of its own: it takes longer than the suite gives a program.
 TEST_PROGS += $(filter-out $(O)/tests/device-faults,$(device_progs))
@@ -22,6 +22,10 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
+
+# Those with a ring.
+$(O)/tests/device-uring: $(O)/obj/tests/device/ring.o
+$(O)/tests/device-uring: LDLIBS := -luring
 
 # Those that ask over netlink.
 $(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o
@@ -40,4 +44,4 @@ $(addprefix $(O)/obj/tests/device/,admit.o misuse.o netlink.o operations_life.o 
 $(addprefix $(O)/tests/device-,admit misuse policy policy_time router stall_admit): LDLIBS := -lbpf
 $(O)/tests/device-netlink: LDLIBS := -lbpf -lnl-genl-3 -lnl-3
 
-.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults) told))
+.SECONDARY: $(addprefix $(O)/obj/tests/device/,$(addsuffix .o,$(device_tests) $(device_shared) $(device_faults) ring told))

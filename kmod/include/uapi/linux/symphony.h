@@ -188,6 +188,7 @@ struct symphony_msg {
 /* symphony_query.features */
 #define SYMPHONY_FEATURE_CALL	(1ULL << 0)	/* all operations of ABI 1 */
 #define SYMPHONY_FEATURE_TENANTS (1ULL << 1)	/* grants, takeover, recovery, chains */
+#define SYMPHONY_FEATURE_URING	(1ULL << 2)	/* operations over io_uring */
 
 /**
  * struct symphony_use - how much of something a user has
@@ -452,11 +453,14 @@ struct symphony_call {
 /* symphony_wait.flags */
 #define SYMPHONY_WAIT_DONTWAIT	(1U << 0)	/* EAGAIN when there is no outcome yet */
 
+/* symphony_wait.flags of CANCEL */
+#define SYMPHONY_CANCEL_RECV	(1U << 0)	/* a RECV that a ring submitted */
+
 /**
  * struct symphony_wait - WAIT and CANCEL: a call that was made
  * @size: sizeof(struct symphony_wait)
- * @flags: WAIT: SYMPHONY_WAIT_*; CANCEL: 0
- * @id: the call's id
+ * @flags: WAIT: SYMPHONY_WAIT_*; CANCEL: SYMPHONY_CANCEL_*
+ * @id: the call's id; with SYMPHONY_CANCEL_RECV, @offsets of the RECV
  * @slot: the call's slot
  * @status: (out) WAIT: as in struct symphony_call
  * @offset: (out) WAIT: as in struct symphony_call
@@ -465,7 +469,8 @@ struct symphony_call {
  * WAIT fetches the outcome of a CALL that a signal interrupted; the outcome of
  * a SEND is received, never waited for (EINVAL). CANCEL makes ECANCELED the
  * outcome, which is then fetched or received like any other; the replica may
- * have done the work.
+ * have done the work. With SYMPHONY_CANCEL_RECV it ends the RECVs of rings that
+ * would write to @id: they complete with ECANCELED.
  *
  * Errors: ESRCH (no such call, or its outcome was fetched), EALREADY (CANCEL:
  * there is an outcome already), EBUSY (WAIT: another thread waits for it),
@@ -610,6 +615,31 @@ struct symphony_release {
 	__u64 release;
 	__u32 nr_release;
 	__u32 reserved;
+};
+
+/**
+ * struct symphony_uring - an operation as a command of a ring
+ * @arg: address of the operation's structure, which is read, and written, before
+ *	the submission returns
+ * @reserved: 0
+ *
+ * CALL, SEND, RECV, REPLY (also with RECV), CANCEL and RELEASE can be submitted as
+ * IORING_OP_URING_CMD: the ioctl's number in cmd_op, this in cmd. A completion's
+ * result is the operation's error, or
+ *  - of CALL, the offset of a SYMPHONY_MSG_REPLY, as a SEND's outcome would be
+ *    received, and an outcome that the kernel made as well. An error means that
+ *    there was no call; but ECANCELED: that the ring ended before the outcome
+ *    was told. Like SEND it does not wait for room, and takes NOTIFY;
+ *  - of RECV, and REPLY with RECV, the number of messages. Their offsets are at
+ *    @offsets, which have to stay there until then; @nr is not written. There is
+ *    no @deadline; CANCEL with SYMPHONY_CANCEL_RECV ends the wait;
+ *  - of the others, 0.
+ *
+ * An error of its own: EOPNOTSUPP (not an operation for a ring).
+ */
+struct symphony_uring {
+	__u64 arg;
+	__u64 reserved;
 };
 
 #define SYMPHONY_IOC_MAGIC	0xB5

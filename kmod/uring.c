@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Uring: operations that a ring submitted and that wait.
+ *
+ * Only CALL and RECV wait; all others are done when they are issued, by the code
+ * that the ioctls run. What waits is a command, which the core of io_uring lends
+ * to us until it is completed, and it is completed in its submitter's context
+ * alone (task work), under its ring's lock: never by the peer whose message or
+ * answer it waited for. What we know of it stands in it, struct symp_command.
+ *
+ * A CALL has its outcome like a SEND, as a message in the caller's pool, but is
+ * told by its completion. Whoever sets call->done owns the command: it starts the
+ * task work (symp_call_settle()), or it is the issuer, who abandons the call and
+ * then completes the command itself. Until it is completed the command has a
+ * reference to the call.
+ *
+ * A RECV is on the endpoint's list of commands while nobody woke it. A message
+ * wakes one and stays in the queue; the task work takes what is there then, so
+ * that one completion tells of many, and nothing is lost with a task that dies.
+ * When there is nothing any more the command goes back on the list. As long as
+ * the queue is not empty, either none is on the list, or one was woken that is
+ * not on it: a command that was woken and cannot take anything wakes another.
+ *
+ * The core comes with IO_URING_F_CANCEL, under the ring's lock, when the ring or
+ * the task ends: a RECV that nobody woke is completed at once, a CALL is ended,
+ * upon which it is completed like any other. What is on its way through task
+ * work is left to that. The core marks that work when it runs for a ring or a
+ * task that is ending, perhaps in a thread of the kernel: then nothing is
+ * received, and an answer that nobody would see is released.
+ *
+ * The endpoint is there as long as the command, which holds the file.
+ */
+#include <linux/fs.h>
+
+#include "call.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "queue.h"
+#include "uring.h"
+
+/**
+ * struct symp_command - what stands in a command that waits
+ * @call: CALL: what it waits for, referenced; NULL until that is registered
+ * @node: RECV: on the endpoint's list while nobody woke it, guarded by its lock
+ * @offsets: RECV: where to write what is taken
+ * @max: RECV: at most
+ * @receives: which of them
+ * @answered: RECV: came with a REPLY that was done: nothing else fails
+ * @cancelled: RECV: user space gave it up
+ */
+struct symp_command {
+	union {
+		struct symp_call *call;
+		struct list_head node;
+	};
+	u32 __user *offsets;
+	u16 max;
+	bool receives;
+	bool answered;
+	bool cancelled;
+};
+
+static struct symp_command *command_of(struct io_uring_cmd *cmd)
+{
+	return io_uring_cmd_to_pdu(cmd, struct symp_command);
+}
+
+static struct io_uring_cmd *command_cmd(struct symp_command *command)
+{
+	return container_of((u8 (*)[sizeof_field(struct io_uring_cmd, pdu)])command,
+			    struct io_uring_cmd, pdu);
+}
+
+/* The outcome stands. Return: the offset of its message, or that it is not told. */
+static int call_fetch(struct symp_call *call, bool dying)
+{
+	struct symp_endpoint *ep = call->caller;
+
+	guard(spinlock)(&ep->lock);
+	if (ep->dead)
+		return -ESHUTDOWN;
+	symp_call_fetched(call);
+	symp_call_put(call);
+	if (!dying)
+		return call->offset;
+	symp_slice_release(ep, call->offset);
+	return -ECANCELED;
+}
+
+static void call_complete(struct io_uring_cmd *cmd, unsigned int issue_flags,
+			  bool dying)
+{
+	struct symp_call *call = command_of(cmd)->call;
+
+	symp_uring_done(cmd, call_fetch(call, dying), issue_flags);
+	symp_call_put(call);
+}
+
+/* Return: how many, -EAGAIN when it goes on waiting, or why it received none. */
+static int receive_take(struct io_uring_cmd *cmd, bool dying)
+{
+	struct symp_endpoint *ep = cmd->file->private_data;
+	struct symp_command *command = command_of(cmd);
+	const struct symp_receive how = {
+		.offsets = command->offsets,
+		.max = command->max,
+		.dontwait = true,
+	};
+
+	spin_lock(&ep->lock);
+	if (dying || command->cancelled) {
+		if (!symp_queue_is_empty(ep))
+			symp_uring_wake_one(ep);
+		spin_unlock(&ep->lock);
+		return -ECANCELED;
+	}
+	if (!ep->dead && symp_queue_is_empty(ep)) {
+		list_add_tail(&command->node, &ep->commands);
+		spin_unlock(&ep->lock);
+		return -EAGAIN;
+	}
+	return symp_queue_receive_locked(ep, &how);
+}
+
+static void receive_complete(struct io_uring_cmd *cmd, unsigned int issue_flags,
+			     bool dying)
+{
+	int ret = receive_take(cmd, dying);
+
+	if (ret == -EAGAIN)
+		return;
+	if (command_of(cmd)->answered)
+		ret = max(ret, 0);
+	symp_uring_done(cmd, ret, issue_flags);
+}
+
+static void command_end(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dying)
+{
+	if (command_of(cmd)->receives)
+		receive_complete(cmd, issue_flags, dying);
+	else
+		call_complete(cmd, issue_flags, dying);
+}
+
+SYMP_TASK_WORK(command_end_in_task, command_end)
+
+/* What @cmd waited for is there. From here on it can be gone. */
+void symp_uring_complete(struct io_uring_cmd *cmd)
+{
+	io_uring_cmd_do_in_task_lazy(cmd, command_end_in_task);
+}
+
+/* There is something to receive on @ep, the lock of which is held. */
+void symp_uring_wake_one(struct symp_endpoint *ep)
+{
+	struct symp_command *command;
+
+	lockdep_assert_held(&ep->lock);
+	command = list_first_entry_or_null(&ep->commands, struct symp_command, node);
+	if (!command)
+		return;
+	list_del_init(&command->node);
+	symp_uring_complete(command_cmd(command));
+}
+
+/* @ep dies. Its lock is held. */
+void symp_uring_wake_all(struct symp_endpoint *ep)
+{
+	while (!list_empty(&ep->commands))
+		symp_uring_wake_one(ep);
+}
+
+/**
+ * symp_uring_end() - an operation that did not wait is done
+ * @cmd: the command, not marked as one that can be cancelled
+ * @ret: its result
+ * @issue_flags: as the core passed them
+ *
+ * Return: for the core, to which -EAGAIN would mean: again, in a thread.
+ */
+int symp_uring_end(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
+{
+	if (ret == -ERESTARTSYS)
+		return -EINTR;
+	if (ret != -EAGAIN)
+		return ret;
+	symp_uring_done(cmd, ret, issue_flags);
+	return -EIOCBQUEUED;
+}
+
+/* Before a CALL is made: from then on its outcome can come at any time. */
+void symp_uring_begin_call(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	*command_of(cmd) = (struct symp_command){ };
+	io_uring_cmd_mark_cancelable(cmd, issue_flags);
+}
+
+/*
+ * @call is registered, its caller's lock is held: the core's cancelling, which
+ * in a thread of the ring can come before, finds it from now on.
+ */
+void symp_uring_bind(struct io_uring_cmd *cmd, struct symp_call *call)
+{
+	/* Pairs with the acquire in symp_uring_cancel(). */
+	smp_store_release(&command_of(cmd)->call, symp_call_get(call));
+}
+
+/* The CALL was made (@ret is 0), and @cmd can be gone; or it was not. */
+int symp_uring_end_call(struct io_uring_cmd *cmd, int ret,
+			unsigned int issue_flags)
+{
+	struct symp_call *call;
+
+	if (!ret)
+		return -EIOCBQUEUED;
+	call = command_of(cmd)->call;
+	symp_uring_done(cmd, ret == -ERESTARTSYS ? -EINTR : ret, issue_flags);
+	if (call)
+		symp_call_put(call);
+	return -EIOCBQUEUED;
+}
+
+/**
+ * symp_uring_receive() - RECV
+ * @cmd: the command
+ * @ep: the current process's endpoint
+ * @how: how many, where to
+ * @answered: this comes with a REPLY, which was done
+ * @issue_flags: as the core passed them
+ *
+ * Return: for the core.
+ */
+int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
+		       const struct symp_receive *how, bool answered,
+		       unsigned int issue_flags)
+{
+	struct symp_command *command = command_of(cmd);
+	const struct symp_receive now = {
+		.offsets = how->offsets,
+		.max = how->max,
+		.dontwait = true,
+	};
+	int ret;
+
+	spin_lock(&ep->lock);
+	ret = symp_queue_receive_locked(ep, &now);
+	if (ret != -EAGAIN || how->dontwait)
+		return symp_uring_end(cmd, answered ? max(ret, 0) : ret,
+				      issue_flags);
+	*command = (struct symp_command){
+		.offsets = how->offsets,
+		.max = how->max,
+		.receives = true,
+		.answered = answered,
+	};
+	INIT_LIST_HEAD(&command->node);
+	io_uring_cmd_mark_cancelable(cmd, issue_flags);
+	guard(spinlock)(&ep->lock);
+	if (ep->dead || !symp_queue_is_empty(ep))
+		symp_uring_complete(cmd);
+	else
+		list_add_tail(&command->node, &ep->commands);
+	return -EIOCBQUEUED;
+}
+
+/* User space gives up the RECVs that would write to @offsets. 0 or -ESRCH. */
+int symp_uring_cancel_receive(struct symp_endpoint *ep, u64 offsets)
+{
+	struct symp_command *command, *next;
+	int err = -ESRCH;
+
+	guard(spinlock)(&ep->lock);
+	list_for_each_entry_safe(command, next, &ep->commands, node) {
+		if (command->offsets != u64_to_user_ptr(offsets))
+			continue;
+		list_del_init(&command->node);
+		command->cancelled = true;
+		symp_uring_complete(command_cmd(command));
+		err = 0;
+	}
+	return err;
+}
+
+/* The core cancels @cmd, under the lock of its ring. Return: for the core. */
+int symp_uring_cancel(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct symp_endpoint *ep = cmd->file->private_data;
+	struct symp_command *command = command_of(cmd);
+	struct symp_call *call;
+	bool waits;
+
+	if (!command->receives) {
+		/* Pairs with the release in symp_uring_bind(). */
+		call = smp_load_acquire(&command->call);
+		if (call)
+			symp_call_finish(call, -ECANCELED, 0);
+		return 0;
+	}
+	scoped_guard(spinlock, &ep->lock) {
+		waits = !list_empty(&command->node);
+		list_del_init(&command->node);
+	}
+	if (waits)
+		symp_uring_done(cmd, command->answered ? 0 : -ECANCELED,
+				issue_flags);
+	return 0;
+}
