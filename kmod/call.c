@@ -28,7 +28,7 @@
  *  - the slot in the caller's pool, until the outcome is fetched or the caller
  *    is killed. Who sets @fetched drops the reference.
  *  - the server's pool (@attached), until it is answered, withdrawn, moved, or
- *    the server is killed. Who clears @attached drops the reference, or gives
+ *    the server is killed; a one-way one until it is received. Who clears @attached drops the reference, or gives
  *    it to the move (move.c), or to the queue where the call is now the notice
  *    that it was cancelled (notice.c).
  *  - the timer (@timed), until it is stopped, or through the work it started
@@ -226,6 +226,13 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	trace_symphony_call_done(call);
 	if (likely(call->server))
 		symp_stats_outcome(&call->service->stats, status);
+	if (unlikely(call->oneway)) {
+		if (!ep->dead)
+			calls_less(ep);
+		/* As for one with an answer, below. */
+		WRITE_ONCE(call->done, true);
+		return;
+	}
 	if (call->async && (!ep->dead || call->cmd)) {
 		/* The record stands in front of where a replier may write. */
 		if (offset == SYMPHONY_NO_OFFSET && !ep->dead) {
@@ -411,6 +418,32 @@ bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 	return true;
 }
 
+/**
+ * symp_call_received() - a one-way call was received, or an outcome was
+ * @call: what symp_queue's take() gave; the reference is dropped
+ *
+ * No lock held. May sleep.
+ */
+void symp_call_received(struct symp_call *call)
+{
+	bool first = false;
+
+	if (unlikely(call->oneway)) {
+		scoped_guard(spinlock, &call->caller->lock) {
+			first = !call->done;
+			if (first)
+				symp_call_settle(call, 0, SYMPHONY_NO_OFFSET,
+						 false);
+		}
+	}
+	if (first) {
+		symp_call_disarm(call);
+		if (static_branch_unlikely(&symp_times))
+			symp_call_ended(call, 0);
+	}
+	symp_call_put(call);
+}
+
 static struct symp_call *call_alloc(struct symp_endpoint *ep,
 				    const struct symphony_call *arg, bool async,
 				    struct io_uring_cmd *cmd)
@@ -428,6 +461,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->cookie = arg->cookie;
 	call->deadline = arg->deadline;
 	call->async = async;
+	call->oneway = arg->flags & SYMPHONY_CALL_ONEWAY;
 	call->idempotent = arg->flags & SYMPHONY_CALL_IDEMPOTENT;
 	call->reissues = 0;
 	refcount_set(&call->ref, 1);
@@ -488,6 +522,15 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 		*limit = SYMPHONY_LIMIT_CALLS;
 		return -EDQUOT;
 	}
+	if (call->oneway) {
+		call->slot = SYMPHONY_NO_OFFSET;
+		err = calls_more(ep);
+		if (err)
+			*limit = SYMPHONY_LIMIT_USER_CALLS;
+		else
+			arm(call);
+		return err;
+	}
 	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
 	if (call->slot == SYMPHONY_NO_OFFSET) {
 		*limit = SYMPHONY_LIMIT_POOL;
@@ -531,10 +574,11 @@ static bool call_abandon(struct symp_call *call)
 		return false;
 	}
 	call->done = true;
-	if (!ep->dead) {
+	if (!ep->dead)
+		calls_less(ep);
+	if (!ep->dead && !call->oneway) {
 		call->fetched = true;
 		leave_parent(call);
-		calls_less(ep);
 		symp_room_free(ep, NULL, call->slot);
 		symp_call_put(call);
 	}
@@ -608,6 +652,7 @@ static void write_request(struct symphony_msg *msg, struct symp_call *call,
 
 	*msg = (struct symphony_msg){
 		.type = SYMPHONY_MSG_CALL,
+		.flags = call->oneway ? SYMPHONY_MSG_ONEWAY : 0,
 		.header_len = sizeof(*msg),
 		.id = call->id,
 		.sender = from->endpoint,

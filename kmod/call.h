@@ -24,6 +24,8 @@ struct symphony_wait;
  * @cookie: SEND: the caller's
  * @deadline: CLOCK_MONOTONIC in ns, 0 for none
  * @async: made by SEND, or for a ring: no thread waits for the outcome
+ * @oneway: nobody waits for an outcome: it has no slot, and ends where it is
+ *	received
  * @idempotent: may be done twice
  * @reissues: how many replicas died that had received it
  * @ref: see call.c
@@ -69,6 +71,7 @@ struct symp_call {
 	u64 cookie;
 	u64 deadline;
 	bool async;
+	bool oneway;
 	bool idempotent;
 	u8 reissues;
 	refcount_t ref;
@@ -121,6 +124,7 @@ int symp_call_wait(struct symp_endpoint *ep, struct symphony_wait *arg,
 int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot);
 void symp_call_ended(struct symp_call *call, int status);
 bool symp_call_finish(struct symp_call *call, int status, u32 needed);
+void symp_call_received(struct symp_call *call);
 void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);

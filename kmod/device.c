@@ -416,11 +416,14 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	if (err)
 		return err;
 	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
-			  SYMPHONY_CALL_IDEMPOTENT) ||
+			  SYMPHONY_CALL_IDEMPOTENT | SYMPHONY_CALL_ONEWAY) ||
 	    arg.nr_fds || arg.fds)
 		return -EINVAL;
 	if ((arg.parent_slot && !arg.parent) ||
 	    (arg.flags & SYMPHONY_CALL_NOTIFY && !async))
+		return -EINVAL;
+	if (arg.flags & SYMPHONY_CALL_ONEWAY &&
+	    (!async || cmd || arg.parent || arg.reply_max))
 		return -EINVAL;
 	if (arg.nr_release) {
 		err = release_offsets(ep, arg.release, arg.nr_release,

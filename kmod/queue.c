@@ -102,8 +102,8 @@ int symp_slice_release(struct symp_endpoint *ep, u32 offset)
 }
 
 /*
- * The process now has the message. Returns the call that it was the last of, to
- * be put when the lock is dropped, or NULL.
+ * The process now has the message. Returns the call that it was the last of, for
+ * symp_call_received() when the lock is dropped, or NULL.
  */
 static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 {
@@ -113,9 +113,16 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	switch (s->kind) {
 	case SYMP_REQUEST:
 		call = container_of(item, struct symp_call, request);
-		symp_call_taken(call, ep);
 		trace_symphony_call_received(call);
 		s->user = 1;
+		if (unlikely(call->oneway)) {
+			symp_call_detach(call);
+			call->queued = false;
+			s->kernel = 0;
+			s->owner = call->lane;
+			return call;
+		}
+		symp_call_taken(call, ep);
 		return NULL;
 	case SYMP_ANSWER:
 		call = container_of(item, struct symp_call, answer);
@@ -280,7 +287,7 @@ static __always_inline u32 receive_queued(struct symp_endpoint *ep, u32 *offsets
 	}
 	spin_unlock(&ep->lock);
 	while (nr_calls)
-		symp_call_put(calls[--nr_calls]);
+		symp_call_received(calls[--nr_calls]);
 	return nr;
 }
 
@@ -302,7 +309,7 @@ static __always_inline int receive_handed(struct symp_endpoint *ep, u32 *offset,
 		}
 	}
 	if (r.call)
-		symp_call_put(r.call);
+		symp_call_received(r.call);
 	*offset = r.offset;
 	return r.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 1;
 }

@@ -126,8 +126,9 @@ enum symphony_limit {
 	SYMPHONY_LIMIT_USER_SERVICES	= 14,
 };
 
-/* symphony_msg.flags: the reply is an error reply (REPLY with ERROR). */
-#define SYMPHONY_MSG_ERROR	(1U << 0)
+/* symphony_msg.flags */
+#define SYMPHONY_MSG_ERROR	(1U << 0)	/* REPLY: an error reply (REPLY with ERROR) */
+#define SYMPHONY_MSG_ONEWAY	(1U << 1)	/* CALL: there is nobody to answer */
 
 /**
  * struct symphony_msg - the header of a message, in the receiver's pool
@@ -370,6 +371,7 @@ struct symphony_service {
 #define SYMPHONY_CALL_DONTWAIT	(1U << 0)	/* CALL: EAGAIN rather than wait for room */
 #define SYMPHONY_CALL_NOTIFY	(1U << 1)	/* SEND: after EAGAIN, one ROOM message */
 #define SYMPHONY_CALL_IDEMPOTENT (1U << 2)	/* may be done twice: see CLAIM_REISSUE */
+#define SYMPHONY_CALL_ONEWAY	(1U << 3)	/* SEND: no answer is wanted */
 
 /**
  * struct symphony_call - CALL and SEND: make a request
@@ -408,6 +410,12 @@ struct symphony_service {
  * @needed: (out) CALL: with EMSGSIZE, the @reply_max that would have held it
  * @limit: (out) when the operation fails with EDQUOT, EAGAIN, EMSGSIZE or
  *	ENOBUFS: enum symphony_limit; in the place of @needed
+ *
+ * With ONEWAY, and neither @reply_max nor @parent, nothing is received of what
+ * became of it, and it cannot be answered or cancelled. It counts as a call of
+ * this endpoint until it is received. It outlives this endpoint; it is lost when
+ * its @deadline passes, or its replica dies and the service does not REQUEUE,
+ * before it was received.
  *
  * An error means that there is no call: nobody saw it, nothing is owed. When
  * CALL returns 0, @status and @offset are the outcome. When SEND returns 0,
