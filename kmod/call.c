@@ -107,6 +107,36 @@ void symp_call_disarm(struct symp_call *call)
 		symp_call_put(call);
 }
 
+/*
+ * Calls to make the next ones of, for those who have many at a time. Where they
+ * end is anybody's context; who takes one holds the endpoint's lock, as two who
+ * take cannot be told apart from one who gives back what the other took.
+ */
+#define SPARE_MAX	64
+
+static bool spare_add(struct symp_endpoint *ep, struct symp_call *call)
+{
+	if (atomic_read(&ep->nr_spare) >= SPARE_MAX)
+		return false;
+	atomic_inc(&ep->nr_spare);
+	llist_add(&call->spare, &ep->spare);
+	return true;
+}
+
+static struct symp_call *spare_take(struct symp_endpoint *ep)
+{
+	struct llist_node *node;
+
+	if (llist_empty(&ep->spare))
+		return NULL;
+	scoped_guard(spinlock, &ep->lock)
+		node = llist_del_first(&ep->spare);
+	if (!node)
+		return NULL;
+	atomic_dec(&ep->nr_spare);
+	return llist_entry(node, struct symp_call, spare);
+}
+
 /* The last reference is gone. */
 void symp_call_free(struct symp_call *call)
 {
@@ -114,7 +144,7 @@ void symp_call_free(struct symp_call *call)
 
 	if (call->server)
 		symp_endpoint_put(call->server);
-	if (cmpxchg(&caller->idle, NULL, call))
+	if (cmpxchg(&caller->idle, NULL, call) && !spare_add(caller, call))
 		kmem_cache_free(calls_cache, call);
 	symp_endpoint_put(caller);
 }
@@ -122,8 +152,12 @@ void symp_call_free(struct symp_call *call)
 /* Nobody can make a call from @ep any more. */
 void symp_call_free_idle(struct symp_endpoint *ep)
 {
+	struct symp_call *call, *next;
+
 	if (ep->idle)
 		kmem_cache_free(calls_cache, ep->idle);
+	llist_for_each_entry_safe(call, next, llist_del_all(&ep->spare), spare)
+		kmem_cache_free(calls_cache, call);
 }
 
 /*
@@ -451,7 +485,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	struct symp_call *call = xchg(&ep->idle, NULL);
 
 	if (!call)
-		call = kmem_cache_alloc(calls_cache, GFP_KERNEL);
+		call = spare_take(ep) ?: kmem_cache_alloc(calls_cache, GFP_KERNEL);
 	if (!call)
 		return NULL;
 	call->id = atomic64_inc_return(&last_id);
@@ -464,7 +498,8 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->oneway = arg->flags & SYMPHONY_CALL_ONEWAY;
 	call->idempotent = arg->flags & SYMPHONY_CALL_IDEMPOTENT;
 	call->reissues = 0;
-	refcount_set(&call->ref, 1);
+	/* Of the thread, and of the slot, once it is registered. */
+	refcount_set(&call->ref, 2);
 	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
 	INIT_LIST_HEAD(&call->sibling);
 	INIT_LIST_HEAD(&call->children);
@@ -525,11 +560,13 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 	if (call->oneway) {
 		call->slot = SYMPHONY_NO_OFFSET;
 		err = calls_more(ep);
-		if (err)
+		if (err) {
 			*limit = SYMPHONY_LIMIT_USER_CALLS;
-		else
-			arm(call);
-		return err;
+			return err;
+		}
+		arm(call);
+		symp_call_put(call);
+		return 0;
 	}
 	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
 	if (call->slot == SYMPHONY_NO_OFFSET) {
@@ -546,7 +583,7 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 		if (err)
 			goto err_calls_less;
 	}
-	symp_pool_slice(ep->pool, call->slot)->owner = symp_call_get(call);
+	symp_pool_slice(ep->pool, call->slot)->owner = call;
 	if (call->cmd)
 		symp_uring_bind(call->cmd, call);
 	if (call->async)
@@ -648,24 +685,23 @@ void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
 static void write_request(struct symphony_msg *msg, struct symp_call *call,
 			  const struct symphony_call *arg)
 {
-	const struct symp_identity *from = &call->lane->sender;
-
-	*msg = (struct symphony_msg){
-		.type = SYMPHONY_MSG_CALL,
-		.flags = call->oneway ? SYMPHONY_MSG_ONEWAY : 0,
-		.header_len = sizeof(*msg),
-		.id = call->id,
-		.sender = from->endpoint,
-		.handle = call->handle,
-		.method = arg->method,
-		.key = arg->key,
-		.deadline = call->deadline,
-		.body_len = arg->body_len,
-		.content_type = arg->content_type,
-		.pid = from->pid,
-		.uid = from->uid,
-		.gid = from->gid,
-	};
+	/* Each member once: cleared first, they would cost as much again. */
+	msg->type = SYMPHONY_MSG_CALL;
+	msg->flags = call->oneway ? SYMPHONY_MSG_ONEWAY : 0;
+	msg->header_len = sizeof(*msg);
+	msg->id = call->id;
+	msg->cookie = 0;
+	msg->handle = call->handle;
+	msg->method = arg->method;
+	msg->key = arg->key;
+	msg->deadline = call->deadline;
+	msg->body_len = arg->body_len;
+	msg->content_type = arg->content_type;
+	msg->status = 0;
+	msg->needed = 0;
+	msg->nr_fds = 0;
+	memset(msg->reserved, 0, sizeof(msg->reserved));
+	symp_call_address(call, msg);
 }
 
 /* Hold the request until there is a replica, and say so, once. */
@@ -948,8 +984,10 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	if (!call)
 		return -ENOMEM;
 	err = call_register(call, arg, &limit);
-	if (err)
+	if (err) {
+		symp_call_put(call);
 		goto out;
+	}
 	args.call = call;
 	trace_symphony_call_made(call, arg);
 	err = put_name(call, uarg);

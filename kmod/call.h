@@ -34,6 +34,7 @@ struct symphony_wait;
  * @room: bytes of body that fit there
  * @fetched: the caller has the outcome, or never will
  * @made: for the caller's death
+ * @spare: on its caller's list of those that are not in use
  * @done: there is an outcome. Set once; also read without the lock
  * @copying: a replier is writing into @slot
  * @larger: the lane charged for an answer that is not in @slot
@@ -77,7 +78,10 @@ struct symp_call {
 	refcount_t ref;
 
 	/* caller->lock */
-	struct list_head made;
+	union {
+		struct list_head made;
+		struct llist_node spare;
+	};
 	struct list_head sibling;
 	bool fetched;
 	u32 slot;
@@ -158,6 +162,13 @@ static inline struct symp_call *symp_call_get(struct symp_call *call)
 static inline void symp_call_put(struct symp_call *call)
 {
 	if (refcount_dec_and_test(&call->ref))
+		symp_call_free(call);
+}
+
+/* Drop @nr references. */
+static inline void symp_call_put_many(struct symp_call *call, int nr)
+{
+	if (refcount_sub_and_test(nr, &call->ref))
 		symp_call_free(call);
 }
 

@@ -562,21 +562,20 @@ static long do_release(struct symp_endpoint *ep,
 			       &uarg->nr_release);
 }
 
+/* All operations but QUERY and JOIN, which need no endpoint. */
+static bool needs_endpoint(unsigned int cmd)
+{
+	return (cmd >= SYMPHONY_IOC_CLAIM && cmd <= SYMPHONY_IOC_RELEASE) ||
+	       (cmd >= SYMPHONY_IOC_DRAIN && cmd <= SYMPHONY_IOC_GRANT);
+}
+
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	bool nonblock = file->f_flags & O_NONBLOCK;
 	void __user *uarg = (void __user *)arg;
-	struct symp_endpoint *ep;
+	struct symp_endpoint *ep = endpoint_of(file);
 
-	if (cmd < SYMPHONY_IOC_QUERY || cmd > SYMPHONY_IOC_GRANT ||
-	    (cmd > SYMPHONY_IOC_RELEASE && cmd < SYMPHONY_IOC_DRAIN))
-		return -ENOTTY;
-	if (cmd == SYMPHONY_IOC_QUERY)
-		return do_query(uarg);
-	if (cmd == SYMPHONY_IOC_JOIN)
-		return do_join(file, uarg);
-	ep = endpoint_of(file);
-	if (IS_ERR(ep))
+	if (unlikely(IS_ERR(ep)) && needs_endpoint(cmd))
 		return PTR_ERR(ep);
 
 	switch (cmd) {
@@ -602,6 +601,10 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case SYMPHONY_IOC_DRAIN:
 	case SYMPHONY_IOC_GRANT:
 		return do_service(ep, cmd, uarg);
+	case SYMPHONY_IOC_QUERY:
+		return do_query(uarg);
+	case SYMPHONY_IOC_JOIN:
+		return do_join(file, uarg);
 	default:
 		return -ENOTTY;
 	}
@@ -637,7 +640,7 @@ static int device_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	void __user *uarg;
 
 	if (issue_flags & IO_URING_F_CANCEL)
-		return symp_uring_cancel(cmd, issue_flags);
+		return symp_uring_cancel(cmd);
 	ep = endpoint_of(cmd->file);
 	if (IS_ERR(ep))
 		return PTR_ERR(ep);

@@ -5,6 +5,7 @@
 
 #include <linux/cred.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -42,6 +43,8 @@ struct symp_owner;
  * @poll: pollers
  * @lanes: the senders that ever sent here, by id; see struct symp_lane
  * @idle: a call to make the next one of, or NULL
+ * @spare: more of them; see call.c
+ * @nr_spare: about how many
  * @rcu: frees it
  * @owned: on the owner's list, under its lock
  * @claims: of struct symp_claim, the last one first, under the bus's lock
@@ -99,6 +102,8 @@ struct symp_endpoint {
 	wait_queue_head_t poll;
 	struct xarray lanes;
 	struct symp_call *idle;
+	struct llist_head spare;
+	atomic_t nr_spare;
 	struct rcu_head rcu;
 
 	struct list_head owned;

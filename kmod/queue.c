@@ -194,7 +194,8 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 		lane_busy(ep, lane);
 	list_add_tail(&item->node, &lane->queue);
 	ep->queued++;
-	symp_uring_wake_one(ep);
+	if (unlikely(!list_empty(&ep->commands)))
+		symp_uring_wake_one(ep);
 	if (wq_has_sleeper(&ep->poll))
 		wake_up_poll(&ep->poll, EPOLLIN | EPOLLRDNORM);
 }
@@ -349,7 +350,8 @@ int symp_queue_receive_locked(struct symp_endpoint *ep,
 			if (put_user(got[i], how->offsets + nr + i))
 				return -EFAULT;
 		nr += n;
-		if (nr == how->max || n < ARRAY_SIZE(got))
+		/* Others may have come before this thread woke up. */
+		if (nr == how->max || symp_queue_is_empty(ep))
 			return nr;
 		cond_resched();
 		spin_lock(&ep->lock);

@@ -12,20 +12,26 @@ static void write_answer(struct symphony_msg *msg, struct symp_call *call,
 			 const struct symphony_reply *arg,
 			 const struct symp_identity *from)
 {
-	*msg = (struct symphony_msg){
-		.type = SYMPHONY_MSG_REPLY,
-		.flags = arg->flags & SYMPHONY_REPLY_ERROR ? SYMPHONY_MSG_ERROR : 0,
-		.header_len = sizeof(*msg),
-		.id = call->id,
-		.cookie = call->cookie,
-		.sender = from->endpoint,
-		.handle = call->handle,
-		.body_len = arg->body_len,
-		.content_type = arg->content_type,
-		.pid = from->pid,
-		.uid = from->uid,
-		.gid = from->gid,
-	};
+	/* As in write_request(). */
+	msg->type = SYMPHONY_MSG_REPLY;
+	msg->flags = arg->flags & SYMPHONY_REPLY_ERROR ? SYMPHONY_MSG_ERROR : 0;
+	msg->header_len = sizeof(*msg);
+	msg->id = call->id;
+	msg->cookie = call->cookie;
+	msg->sender = from->endpoint;
+	msg->handle = call->handle;
+	msg->method = 0;
+	msg->key = 0;
+	msg->deadline = 0;
+	msg->body_len = arg->body_len;
+	msg->content_type = arg->content_type;
+	msg->status = 0;
+	msg->needed = 0;
+	msg->pid = from->pid;
+	msg->uid = from->uid;
+	msg->gid = from->gid;
+	msg->nr_fds = 0;
+	memset(msg->reserved, 0, sizeof(msg->reserved));
 }
 
 /*
@@ -185,8 +191,6 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 		spin_unlock(&ep->lock);
 	else
 		err = max(symp_queue_receive_locked(ep, next), 0);
-	if (attached)
-		symp_call_put(call);
-	symp_call_put(call);
+	symp_call_put_many(call, 1 + attached);
 	return err;
 }

@@ -22,11 +22,11 @@
  * not on it: a command that was woken and cannot take anything wakes another.
  *
  * The core comes with IO_URING_F_CANCEL, under the ring's lock, when the ring or
- * the task ends: a RECV that nobody woke is completed at once, a CALL is ended,
- * upon which it is completed like any other. What is on its way through task
- * work is left to that. The core marks that work when it runs for a ring or a
- * task that is ending, perhaps in a thread of the kernel: then nothing is
- * received, and an answer that nobody would see is released.
+ * the task ends, and comes again until the command is completed: a RECV that
+ * nobody woke is given up, a CALL is ended, and both go the way of task work. The
+ * core marks that work when it runs for a ring or a task that is ending, perhaps
+ * in a thread of the kernel: then nothing is received, and an answer that nobody
+ * would see is released.
  *
  * The endpoint is there as long as the command, which holds the file.
  */
@@ -46,7 +46,7 @@
  * @max: RECV: at most
  * @receives: which of them
  * @answered: RECV: came with a REPLY that was done: nothing else fails
- * @cancelled: RECV: user space gave it up
+ * @cancelled: RECV: it was given up
  */
 struct symp_command {
 	union {
@@ -263,6 +263,14 @@ int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 	return -EIOCBQUEUED;
 }
 
+/* @command is on its endpoint's list, the lock of which is held. */
+static void give_up(struct symp_command *command)
+{
+	list_del_init(&command->node);
+	command->cancelled = true;
+	symp_uring_complete(command_cmd(command));
+}
+
 /* User space gives up the RECVs that would write to @offsets. 0 or -ESRCH. */
 int symp_uring_cancel_receive(struct symp_endpoint *ep, u64 offsets)
 {
@@ -273,21 +281,18 @@ int symp_uring_cancel_receive(struct symp_endpoint *ep, u64 offsets)
 	list_for_each_entry_safe(command, next, &ep->commands, node) {
 		if (command->offsets != u64_to_user_ptr(offsets))
 			continue;
-		list_del_init(&command->node);
-		command->cancelled = true;
-		symp_uring_complete(command_cmd(command));
+		give_up(command);
 		err = 0;
 	}
 	return err;
 }
 
 /* The core cancels @cmd, under the lock of its ring. Return: for the core. */
-int symp_uring_cancel(struct io_uring_cmd *cmd, unsigned int issue_flags)
+int symp_uring_cancel(struct io_uring_cmd *cmd)
 {
 	struct symp_endpoint *ep = cmd->file->private_data;
 	struct symp_command *command = command_of(cmd);
 	struct symp_call *call;
-	bool waits;
 
 	if (!command->receives) {
 		/* Pairs with the release in symp_uring_bind(). */
@@ -296,12 +301,8 @@ int symp_uring_cancel(struct io_uring_cmd *cmd, unsigned int issue_flags)
 			symp_call_finish(call, -ECANCELED, 0);
 		return 0;
 	}
-	scoped_guard(spinlock, &ep->lock) {
-		waits = !list_empty(&command->node);
-		list_del_init(&command->node);
-	}
-	if (waits)
-		symp_uring_done(cmd, command->answered ? 0 : -ECANCELED,
-				issue_flags);
+	guard(spinlock)(&ep->lock);
+	if (!list_empty(&command->node))
+		give_up(command);
 	return 0;
 }

@@ -23,6 +23,6 @@ void symp_uring_complete(struct io_uring_cmd *cmd);
 void symp_uring_wake_one(struct symp_endpoint *ep);
 void symp_uring_wake_all(struct symp_endpoint *ep);
 int symp_uring_cancel_receive(struct symp_endpoint *ep, u64 offsets);
-int symp_uring_cancel(struct io_uring_cmd *cmd, unsigned int issue_flags);
+int symp_uring_cancel(struct io_uring_cmd *cmd);
 
 #endif

@@ -152,6 +152,10 @@ static pid_t start_server(const struct bench_peer *peer, size_t size)
 static void round_trip(const struct bench_peer *peer, unsigned char *request, size_t size,
 		       uint64_t round)
 {
+	if (peer->batch) {
+		peer->call(NULL, size);
+		return;
+	}
 	stamp(request, size, round);
 	check("answer", peer->call(request, size), size, ~round, round, 2);
 }
@@ -170,6 +174,7 @@ static int by_value(const void *a, const void *b)
 static void measure(const struct bench_peer *peer, size_t size, const char *label)
 {
 	unsigned char *request = malloc(size);
+	const unsigned int messages = peer->batch ?: 1, rounds = BENCH_ROUNDS / messages;
 	uint64_t round = 0, ns[3];
 	pid_t pid;
 
@@ -187,7 +192,7 @@ static void measure(const struct bench_peer *peer, size_t size, const char *labe
 		round_trip(peer, request, size, round++);
 	for (size_t i = 0; i < ARRAY_SIZE(ns); i++) {
 		bench_begin();
-		for (unsigned int j = 0; j < BENCH_ROUNDS; j++)
+		for (unsigned int j = 0; j < rounds; j++)
 			round_trip(peer, request, size, round++);
 		ns[i] = bench_end();
 	}
@@ -197,7 +202,7 @@ static void measure(const struct bench_peer *peer, size_t size, const char *labe
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	free(request);
-	bench_print(peer->name, label, ns[ARRAY_SIZE(ns) / 2], BENCH_ROUNDS);
+	bench_print(peer->name, label, ns[ARRAY_SIZE(ns) / 2], rounds * messages);
 }
 
 /* In a fresh process, so that no measurement starts from another's state. */

@@ -19,6 +19,8 @@
  * @connect: in the parent, when the child is serving; may be NULL
  * @call: send @size bytes and return the answer, which is good until the next
  *	call
+ * @batch: how many messages one @call moves, which then makes and checks them
+ *	itself; 0 for one
  *
  * Every request and every answer is written and read at both ends; the whole
  * of it during warm-up. A peer that fails exits, with a message.
@@ -29,6 +31,7 @@ struct bench_peer {
 	void (*serve)(size_t size);
 	void (*connect)(size_t size);
 	const void *(*call)(const void *request, size_t size);
+	unsigned int batch;
 };
 
 /* Measure a peer at every size and print "name size figure" for each. */

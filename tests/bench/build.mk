@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The benchmarks, in $(O)/bench/, and the gauge that CI reads.
 
-bench-progs := calibrate futex pipe seqpacket symphony
+bench-progs := batch calibrate futex pipe seqpacket symphony
 bench-lib-progs := libsymphony pit
 bench-plugins := member.so
 
@@ -18,6 +18,7 @@ $(addprefix $(O)/bench/,$(bench-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o 
 $(O)/obj/tests/bench/symphony.o: $(addprefix $(O)/bpf/,gate.skel.h round_robin.skel.h)
 $(O)/obj/tests/bench/symphony.o: override CFLAGS += -I$(O)/bpf
 $(O)/bench/symphony: LDLIBS := -lbpf
+$(O)/bench/batch: LDLIBS := -luring
 
 $(addprefix $(O)/bench/,$(bench-lib-progs)): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/obj/tests/bench/bench.o $(O)/libsymphony.so
 	@mkdir -p $(@D)

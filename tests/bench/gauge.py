@@ -20,7 +20,7 @@ BEGIN, END = "<!-- figures: made by make bench-insn UPDATE=1 -->", "<!-- end of 
 PROGRAMS = ["calibrate", "futex", "pipe", "seqpacket", "symphony", "symphony deadline",
             "symphony services", "symphony spread", "symphony outstanding",
             "symphony router", "symphony admit", "symphony stats", "symphony traced",
-            "libsymphony", "pit", "roundtrip.py asyncio", "roundtrip.py pit",
+            "batch", "batch oneway", "batch sendmmsg", "libsymphony", "pit", "roundtrip.py asyncio", "roundtrip.py pit",
             "roundtrip.py remote"]
 
 SIZES = {"64": "64 B", "4096": "4 KiB", "65536": "64 KiB"}
@@ -35,6 +35,11 @@ ROUND_TRIPS = {
     "symphony-stats": "**Symphony, ioctl, with the times of calls taken**",
     "symphony-traced": "**Symphony, ioctl, with its tracepoints on**",
     "libsymphony": "**Symphony, libsymphony**",
+    "ring": "**Symphony, io_uring, 32 at a time**",
+}
+ONE_WAY = {
+    "sendmmsg": "unix socket, sendmmsg and recvmmsg",
+    "oneway": "**Symphony, io_uring**",
 }
 CALLS = {
     "pit-null": "C to the Pit, answering null",
@@ -60,6 +65,8 @@ PEER_OF = {
     "symphony-stats": "seqpacket",
     "symphony-traced": "seqpacket",
     "libsymphony": "seqpacket",
+    "ring": "seqpacket",
+    "oneway": "sendmmsg",
     "pit-null": None,
     "pit-value": None,
     "python-pit": "python-asyncio",
@@ -79,6 +86,9 @@ TARGETS = [
     (("symphony-router 64", "symphony 64"), 500),
     (("symphony-admit 64", "symphony 64"), 500),
     (("libsymphony 64", "symphony 64"), 1000),
+    (("ring 64",), 6000),
+    (("ring 4096",), 9000),
+    (("ring 65536",), 41000),
     (("pit-null -", "pit-null-direct -"), 300),
     (("pit-value -", "pit-value-direct -"), 300),
     (("python-pit -",), 8000),
@@ -212,6 +222,9 @@ def table(now):
     round_trips = [[f"{unit} a round trip (of seqpacket)"] + list(SIZES.values())]
     for name, title in ROUND_TRIPS.items():
         round_trips.append([title] + [figure(f"{name} {size}") for size in SIZES])
+    one_way = [[f"{unit} a message one way, 32 at a time (of sendmmsg)"] + list(SIZES.values())]
+    for name, title in ONE_WAY.items():
+        one_way.append([title] + [figure(f"{name} {size}") for size in SIZES])
     calls = [[f"{unit} a call (of asyncio)", "", "above the method's own"]]
     for name, title in CALLS.items():
         row, direct = f"{name} -", f"{name}-direct -"
@@ -223,7 +236,7 @@ def table(now):
             + [f"{int(count):,}" for count in COUNTS]]
     for name, title in FLAT.items():
         flat.append([title] + [figure_of_first(name, count) for count in COUNTS])
-    return f"{aligned(round_trips)}\n\n{aligned(calls)}\n\n{aligned(flat)}\n"
+    return f"{aligned(round_trips)}\n\n{aligned(one_way)}\n\n{aligned(calls)}\n\n{aligned(flat)}\n"
 
 
 def update(text, commit):

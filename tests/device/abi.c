@@ -78,7 +78,7 @@ FIXTURE_VARIANT_ADD(abi, call) {
 };
 FIXTURE_VARIANT_ADD(abi, send) {
 	.op = SYMPHONY_IOC_SEND, .size = sizeof(struct symphony_call),
-	.known_flags = SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
+	.known_flags = SYMPHONY_CALL_ONEWAY | SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
 		       SYMPHONY_CALL_IDEMPOTENT,
 	.reserved = CALL_RESERVED,
 };
@@ -94,6 +94,7 @@ FIXTURE_VARIANT_ADD(abi, reply) {
 };
 FIXTURE_VARIANT_ADD(abi, cancel) {
 	.op = SYMPHONY_IOC_CANCEL, .size = sizeof(struct symphony_wait),
+	.known_flags = SYMPHONY_CANCEL_RECV,
 };
 FIXTURE_VARIANT_ADD(abi, wait) {
 	.op = SYMPHONY_IOC_WAIT, .size = sizeof(struct symphony_wait),
