@@ -27,7 +27,7 @@ $(addprefix $(O)/obj/libbus/,control.o info.o monitor.o netlink.o): \
 $(O)/$(LIBBUS_SONAME): $(LIBBUS_OBJS) libbus/libsymphony.map
 	$(CC) $(CFLAGS) -shared -Wl,-soname,$(LIBBUS_SONAME) -Wl,-z,defs -Wl,-z,now \
 		-Wl,--version-script=libbus/libsymphony.map -o $@ $(LIBBUS_OBJS) \
-		$(LDFLAGS) -lyyjson -lnl-genl-3 -lnl-3
+		$(LDFLAGS) -lyyjson -luring -lnl-genl-3 -lnl-3
 
 $(O)/libsymphony.so: $(O)/$(LIBBUS_SONAME)
 	ln -sf $(LIBBUS_SONAME) $@

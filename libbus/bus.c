@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "async.h"
+#include "engine.h"
 #include "error.h"
 #include "message.h"
 #include "receive.h"
@@ -51,6 +52,7 @@ static void bus_free(struct sbus *bus)
 	if (bus->receiver)
 		receiver_deinit(bus->receiver);
 	free(bus->receiver);
+	engine_free(bus->engine);
 	if (bus->pool)
 		munmap((void *)bus->pool, bus->pool_size);
 	if (bus->fd >= 0)
@@ -81,7 +83,8 @@ static struct sbus *bus_new(const char *name, const char *device, uint32_t queue
 	list_init(&bus->receivers);
 	bus->device = strdup(device);
 	bus->receiver = calloc(1, sizeof(*bus->receiver));
-	if (!bus->device || !bus->receiver) {
+	bus->engine = engine_new();
+	if (!bus->device || !bus->receiver || !bus->engine) {
 		bus_free(bus);
 		return NULL;
 	}

@@ -24,6 +24,7 @@
 #define SERVICE_BUCKETS 64
 #define STRAYS 64
 
+struct engine;
 struct receiver;
 struct service;
 
@@ -61,6 +62,7 @@ struct sbus {
 	sbus_notice_fn notice;
 	void *notice_data;
 	struct receiver *receiver;	/* sbus_process()'s */
+	struct engine *engine;
 
 	pthread_mutex_t lock;
 	/* lock */

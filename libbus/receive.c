@@ -6,6 +6,7 @@
 
 #include "async.h"
 #include "chain.h"
+#include "held.h"
 #include "notice.h"
 #include "reply.h"
 
@@ -29,6 +30,7 @@ void receiver_deinit(struct receiver *receiver)
 	bus_unlock(receiver->bus);
 	free(receiver->spare);
 	free(receiver->copy);
+	free(receiver->held);
 }
 
 /* The answer was sent, or could not be: forgets it. */
@@ -40,11 +42,7 @@ static void answer_over(struct receiver *receiver)
 	receiver->destroy = NULL;
 }
 
-/*
- * The request whose answer waits is let go. If nobody else holds it, its room
- * can go back with the answer itself, and the object serves the next request.
- */
-static bool let_go(struct receiver *receiver, struct sbus_message *message)
+bool receiver_let_go(struct receiver *receiver, struct sbus_message *message)
 {
 	if (atomic_load_explicit(&message->refs, memory_order_acquire) != 1) {
 		sbus_message_unref(message);
@@ -58,8 +56,7 @@ static bool let_go(struct receiver *receiver, struct sbus_message *message)
 	return true;
 }
 
-/* An operation took @release along, but the last @left of it. */
-static void released(struct receiver *receiver, uint32_t left)
+void receiver_released(struct receiver *receiver, uint32_t left)
 {
 	struct release *release = &receiver->release;
 
@@ -72,6 +69,13 @@ static void released(struct receiver *receiver, uint32_t left)
 	release_init(release);
 }
 
+void receiver_release(struct receiver *receiver, uint32_t offset)
+{
+	if (receiver->release.nr == RELEASE_BATCH)
+		release_now(receiver->bus, &receiver->release);
+	receiver->release.offsets[receiver->release.nr++] = offset;
+}
+
 /*
  * Sends the answer that waits and, with RECV in @flags, takes messages. Returns
  * how many, -EINTR when a signal came instead, -ESRCH when the answer could not
@@ -82,7 +86,7 @@ static int reply_and_receive(struct receiver *receiver, uint32_t flags)
 {
 	struct symphony_reply *reply = &receiver->reply;
 	uint32_t offset = receiver->answering->offset;
-	bool sole = let_go(receiver, receiver->answering);
+	bool sole = receiver_let_go(receiver, receiver->answering);
 	int r;
 
 	reply->flags |= flags | (sole ? SYMPHONY_REPLY_RELEASE : 0);
@@ -94,7 +98,7 @@ static int reply_and_receive(struct receiver *receiver, uint32_t flags)
 	do
 		r = bus_ioctl(receiver->bus, SYMPHONY_IOC_REPLY, reply);
 	while (unlikely(r == -EINTR));
-	released(receiver, reply->nr_release);
+	receiver_released(receiver, reply->nr_release);
 	answer_over(receiver);
 	if (likely(!r)) {
 		r = reply->nr;
@@ -103,16 +107,15 @@ static int reply_and_receive(struct receiver *receiver, uint32_t flags)
 			r = -EINTR;
 		return r;
 	}
-	if (sole) {
-		if (receiver->release.nr == RELEASE_BATCH)
-			release_now(receiver->bus, &receiver->release);
-		receiver->release.offsets[receiver->release.nr++] = offset;
-	}
+	if (sole)
+		receiver_release(receiver, offset);
 	return r == -ESHUTDOWN || r == -EPERM ? r : -ESRCH;
 }
 
 void receiver_flush(struct receiver *receiver)
 {
+	if (held_any(receiver))
+		held_send(receiver);
 	if (!receiver->answering)
 		return;
 	/* Still being handled: the handler's reference is not ours to use. */
@@ -129,6 +132,8 @@ int receiver_fetch(struct receiver *receiver, bool wait)
 	if (unlikely(receiver->next < receiver->nr))
 		return receiver->nr - receiver->next;
 	receiver->next = receiver->nr = 0;
+	if (held_any(receiver))
+		held_send(receiver);
 	if (likely(receiver->answering)) {
 		r = reply_and_receive(receiver, wait ? SYMPHONY_REPLY_RECV :
 				      SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT);
@@ -146,7 +151,7 @@ int receiver_fetch(struct receiver *receiver, bool wait)
 		.nr_release = receiver->release.nr,
 	};
 	r = bus_ioctl(receiver->bus, SYMPHONY_IOC_RECV, &recv);
-	released(receiver, recv.nr_release);
+	receiver_released(receiver, recv.nr_release);
 	if (r)
 		return r == -EAGAIN ? 0 : r;
 	return receiver->nr = recv.nr;
@@ -168,7 +173,7 @@ static void handle_request(struct receiver *receiver, struct sbus_message *messa
 	receiver->current = NULL;
 	chain_current = former;
 	/* With an answer that waits, the reference goes when that is sent. */
-	if (likely(receiver->answering == message))
+	if (likely(receiver->answering == message) || held_last(receiver, message))
 		return;
 	if (!atomic_load_explicit(&message->answered, memory_order_relaxed))
 		notice_enter(message);
@@ -190,6 +195,8 @@ int receiver_dispatch(struct receiver *receiver)
 		if (!receiver->spare)
 			receiver->spare = message_take(bus);
 		if (!receiver->spare) {
+			if (held_any(receiver))
+				held_send(receiver);
 			r = -ENOMEM;
 			break;
 		}
@@ -205,6 +212,7 @@ int receiver_dispatch(struct receiver *receiver)
 		message_set(message, bus, offset);
 		if (likely(msg->type == SYMPHONY_MSG_CALL)) {
 			handle_request(receiver, message);
+			held_expire(receiver);
 		} else {
 			async_outcome(bus, message);
 			sbus_message_unref(message);

@@ -12,6 +12,8 @@
 
 #define RECEIVE_BATCH 64
 
+struct held_answers;
+
 struct receiver {
 	struct sbus *bus;
 	struct list node;		/* on the connection's list; its lock */
@@ -28,6 +30,7 @@ struct receiver {
 	void (*destroy)(void *data);
 	void *destroy_data;
 	char *copy;			/* room for an answer that had to be copied */
+	struct held_answers *held;	/* those before it in the batch: held.h */
 
 	struct release release;
 	uint32_t offsets[RECEIVE_BATCH];
@@ -59,7 +62,16 @@ void receiver_deinit(struct receiver *receiver);
 int receiver_fetch(struct receiver *receiver, bool wait);
 /* Handles what was taken: 0, or -ENOMEM with some left for another time. */
 int receiver_dispatch(struct receiver *receiver);
-/* Sends the answer that waits, now. */
+/*
+ * A request whose answer is about to be sent is let go. Does nobody else hold it?
+ * Then its room can go back with the answer, and the object serves another one.
+ */
+bool receiver_let_go(struct receiver *receiver, struct sbus_message *message);
+/* An operation took what is to be released along, but the last @left of it. */
+void receiver_released(struct receiver *receiver, uint32_t left);
+/* Releases the message at @offset with the next operation. */
+void receiver_release(struct receiver *receiver, uint32_t offset);
+/* Sends the answers that wait, now. */
 void receiver_flush(struct receiver *receiver);
 
 /* Sends what waits in any receiver of this thread. */

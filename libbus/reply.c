@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "held.h"
 #include "json.h"
 #include "receive.h"
 
@@ -43,22 +44,38 @@ static int send_now(struct sbus_message *request, const struct answer *answer)
 	return r;
 }
 
-/* Can the answer wait for the next receive of this thread? */
+/*
+ * Can the answer wait for the next receive of this thread, or for the others of
+ * its batch? What stays does so only until the next request is handled.
+ */
 static struct receiver *can_wait(struct sbus_message *request, const struct answer *answer)
 {
 	struct receiver *receiver = receiver_innermost;
+	bool last, stays;
 
-	if (!receiver || receiver->current != request || receiver->answering ||
-	    receiver->next < receiver->nr)
+	if (!receiver || receiver->current != request || receiver->answering)
 		return NULL;
-	return answer->stays || answer->len <= RECEIVE_COPY_MAX ? receiver : NULL;
+	last = receiver->next == receiver->nr;
+	stays = answer->stays && (last || answer->destroy);
+	return stays || answer->len <= RECEIVE_COPY_MAX ? receiver : NULL;
 }
 
 static bool keep(struct receiver *receiver, struct sbus_message *request,
 		 const struct answer *answer)
 {
+	const struct symphony_reply reply = {
+		.size = sizeof(reply),
+		.flags = answer->flags,
+		.id = request->msg->id,
+		.slot = request->offset,
+		.content_type = answer->content_type,
+		.body = (uintptr_t)answer->data,
+		.body_len = answer->len,
+	};
 	const void *data = answer->data;
 
+	if (receiver->next < receiver->nr)
+		return held_add(receiver, &reply, answer->destroy, (void *)data);
 	if (!answer->stays) {
 		if (!receiver->copy)
 			receiver->copy = malloc(RECEIVE_COPY_MAX);
@@ -69,15 +86,8 @@ static bool keep(struct receiver *receiver, struct sbus_message *request,
 	receiver->answering = request;
 	receiver->destroy = answer->destroy;
 	receiver->destroy_data = (void *)answer->data;
-	receiver->reply = (struct symphony_reply){
-		.size = sizeof(receiver->reply),
-		.flags = answer->flags,
-		.id = request->msg->id,
-		.slot = request->offset,
-		.content_type = answer->content_type,
-		.body = (uintptr_t)data,
-		.body_len = answer->len,
-	};
+	receiver->reply = reply;
+	receiver->reply.body = (uintptr_t)data;
 	return true;
 }
 
