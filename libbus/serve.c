@@ -241,6 +241,9 @@ SBUS_API int sbus_serve(struct sbus *bus, const struct sbus_serve_params *params
 		params = &defaults;
 	if (params->size < sizeof(*params))
 		return sbus_error_set(error, -EINVAL, "sbus_serve: the size of the parameters is not set");
+	if (params->batch > RECEIVE_BATCH)
+		return sbus_error_set(error, -EINVAL, "sbus_serve: a batch of %u is more than %d",
+				      params->batch, RECEIVE_BATCH);
 	if (atomic_load(&bus->closed))
 		return sbus_error_set(error, -ESHUTDOWN, "the connection to bus \"%s\" is closed",
 				      bus->name);
@@ -260,7 +263,7 @@ SBUS_API int sbus_serve(struct sbus *bus, const struct sbus_serve_params *params
 	pthread_cond_init(&server.left, NULL);
 	for (unsigned int i = 0; i < nr; i++) {
 		workers[i].server = &server;
-		receiver_init(&workers[i].receiver, bus, 1);
+		receiver_init(&workers[i].receiver, bus, params->batch ? params->batch : 1);
 	}
 	sbus_ref(bus);
 	atomic_store(&bus->serving, true);

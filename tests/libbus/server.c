@@ -100,13 +100,21 @@ static int handle(struct sbus_message *request, void *userdata)
 static void *server_main(void *arg)
 {
 	struct server *server = arg;
-	struct sbus_serve_params params = { .size = sizeof(params), .threads = server->threads };
+	struct sbus_serve_params params = {
+		.size = sizeof(params), .threads = server->threads, .batch = server->batch,
+	};
 
 	server->result = sbus_serve(server->bus, &params, NULL);
 	return NULL;
 }
 
 int server_start(struct server *server, const char *id, unsigned int threads, uint32_t pool_size)
+{
+	return server_start_batch(server, id, threads, pool_size, 0);
+}
+
+int server_start_batch(struct server *server, const char *id, unsigned int threads,
+		       uint32_t pool_size, unsigned int batch)
 {
 	struct sbus_params params = {
 		.size = sizeof(params), .flags = SBUS_OPEN_CREATE, .bus = test_bus(),
@@ -124,6 +132,7 @@ int server_start(struct server *server, const char *id, unsigned int threads, ui
 	if (r)
 		return r;
 	server->threads = threads;
+	server->batch = batch;
 	return -pthread_create(&server->thread, NULL, server_main, server);
 }
 

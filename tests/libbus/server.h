@@ -23,7 +23,7 @@
 struct server {
 	struct sbus *bus;
 	pthread_t thread;
-	unsigned int threads;
+	unsigned int threads, batch;
 	int result;
 	atomic_int handled;
 	atomic_int inside, most;	/* handlers at once */
@@ -34,6 +34,9 @@ struct server {
 
 /* Serves @id: 0 or -errno. */
 int server_start(struct server *server, const char *id, unsigned int threads, uint32_t pool_size);
+/* The same, @batch requests at a time. */
+int server_start_batch(struct server *server, const char *id, unsigned int threads,
+		       uint32_t pool_size, unsigned int batch);
 /* Ends it: the result of sbus_serve(). */
 int server_stop(struct server *server);
 /* Answers what was kept (with "kept") or drops it; returns how many. */

@@ -945,12 +945,17 @@ SBUS_API void sbus_set_notice_handler(struct sbus *bus, sbus_notice_fn fn, void 
  * @interrupted: called in the calling thread when a signal interrupted its
  *	wait; non-zero ends sbus_serve(), which returns that. NULL: wait on
  * @interrupted_data: passed to @interrupted
+ * @batch: messages that a thread takes at a time, at most 64; 0: 1. Their answers
+ *	go out together, but the first does not wait longer than 200 us for the
+ *	others. What a thread has taken no other thread takes, nor another replica
+ *	when this process dies: a batch is for short handlers and many callers
  */
 struct sbus_serve_params {
 	size_t size;
 	unsigned int threads;
 	int (*interrupted)(void *data);
 	void *interrupted_data;
+	unsigned int batch;
 };
 
 /**
