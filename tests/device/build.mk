@@ -4,7 +4,7 @@
 KSELFTEST_INC ?= /usr/local/include/kselftest
 
 device_shared := device claim
-device_faults := fault trial operations_life operations_call
+device_faults := fault trial operations_life operations_call operations_ring
 device_tests := $(filter-out $(device_shared) $(device_faults) ring told %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))
 # A stage of its own: it takes longer than the suite gives a program.
@@ -24,12 +24,12 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
 # Those with a ring.
-$(O)/tests/device-uring: $(O)/obj/tests/device/ring.o
+$(addprefix $(O)/tests/device-,edges faults uring): $(O)/obj/tests/device/ring.o
 $(O)/tests/device-uring: LDLIBS := -luring
 
 # Those that ask over netlink.
 $(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o
-$(addprefix $(O)/tests/device-,edges faults): LDLIBS := -lbpf -lnl-genl-3 -lnl-3
+$(addprefix $(O)/tests/device-,edges faults): LDLIBS := -lbpf -luring -lnl-genl-3 -lnl-3
 $(addprefix $(O)/obj/tests/device/,netlink.o operations_life.o told.o trial.o): CPPFLAGS += $(LIBNL_CFLAGS)
 
 # Those that load BPF programs, and which.

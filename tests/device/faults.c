@@ -133,7 +133,7 @@ static void walk_all(const struct operation *op, const bool *ways, const char *o
 		if (only && !strstr(op->name, only))
 			continue;
 		/* The kernel's does not reach the threads of work queues. */
-		if (ways[FAULT_KERNEL] && !(op->flags & TRIAL_WORKERS))
+		if (ways[FAULT_KERNEL] && !(op->flags & (TRIAL_WORKERS | TRIAL_POINTS)))
 			walk(op, FAULT_KERNEL);
 		if (ways[FAULT_POINTS])
 			walk(op, FAULT_POINTS);
@@ -267,6 +267,7 @@ int main(int argc, char **argv)
 	printf("TAP version 13\n");
 	walk_all(life_operations, ways, only);
 	walk_all(call_operations, ways, only);
+	walk_all(ring_operations, ways, only);
 	if (ways[FAULT_POINTS] && !only) {
 		add_points(false);
 		walk_loading();

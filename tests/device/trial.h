@@ -62,6 +62,7 @@ enum trial_flags {
 	TRIAL_BARE = 1,		/* no endpoints */
 	TRIAL_WORKERS = 2,	/* what fails does in a kernel thread */
 	TRIAL_LATE = 4,		/* EFAULT can come when all is done; see below */
+	TRIAL_POINTS = 8,	/* not by the kernel's injection */
 };
 
 /*
@@ -84,7 +85,7 @@ struct operation {
 };
 
 /* Each ends with one that has no name. */
-extern const struct operation life_operations[], call_operations[];
+extern const struct operation life_operations[], call_operations[], ring_operations[];
 
 int trial_begin(struct trial *t, const struct operation *op);
 /* Serve and take everything until each call has its outcome; what is wrong. */
