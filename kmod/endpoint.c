@@ -81,6 +81,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	INIT_LIST_HEAD(&ep->parked);
 	INIT_LIST_HEAD(&ep->receivers);
 	INIT_LIST_HEAD(&ep->commands);
+	INIT_LIST_HEAD(&ep->woken);
 	INIT_LIST_HEAD(&ep->starved);
 	INIT_LIST_HEAD(&ep->looked);
 	INIT_WORK(&ep->look, symp_room_look);

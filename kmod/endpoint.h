@@ -71,7 +71,8 @@ struct symp_owner;
  * @parked: calls for a service that this endpoint is the activator of
  * @queued: messages in the lanes' queues, and these calls
  * @receivers: threads in RECV, the one that waited the shortest time first
- * @commands: RECVs that rings submitted and that nobody woke; see uring.c
+ * @commands: RECVs that rings submitted and that wait; see uring.c
+ * @woken: others that were woken
  * @starved: tenants of whom a lane waits for room in the pool and is owed a look
  * @looked: the others of whom one waits
  * @nr_hungry: lanes of theirs that do
@@ -133,6 +134,7 @@ struct symp_endpoint {
 	u32 queued;
 	struct list_head receivers;
 	struct list_head commands;
+	struct list_head woken;
 	struct list_head starved;
 	struct list_head looked;
 	u32 nr_hungry;

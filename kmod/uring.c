@@ -17,9 +17,9 @@
  * A RECV is on the endpoint's list of commands while nobody woke it. A message
  * wakes one and stays in the queue; the task work takes what is there then, so
  * that one completion tells of many, and nothing is lost with a task that dies.
- * When there is nothing any more the command goes back on the list. As long as
- * the queue is not empty, either none is on the list, or one was woken that is
- * not on it: a command that was woken and cannot take anything wakes another.
+ * When there is nothing any more the command waits again. As long as the queue is
+ * not empty, either no command waits, or one was woken: a command that was woken
+ * and is not to take anything wakes another.
  *
  * The core comes with IO_URING_F_CANCEL, under the ring's lock, when the ring or
  * the task ends, and comes again until the command is completed: a RECV that
@@ -41,11 +41,13 @@
 /**
  * struct symp_command - what stands in a command that waits
  * @call: CALL: what it waits for, referenced; NULL until that is registered
- * @node: RECV: on the endpoint's list while nobody woke it, guarded by its lock
+ * @node: RECV: on the endpoint's list of those that wait, or of those that were
+ *	woken, guarded by its lock, as is what follows
  * @offsets: RECV: where to write what is taken
  * @max: RECV: at most
  * @receives: which of them
  * @answered: RECV: came with a REPLY that was done: nothing else fails
+ * @woken: RECV: its task work is on the way
  * @cancelled: RECV: it was given up
  */
 struct symp_command {
@@ -57,6 +59,7 @@ struct symp_command {
 	u16 max;
 	bool receives;
 	bool answered;
+	bool woken;
 	bool cancelled;
 };
 
@@ -108,6 +111,8 @@ static int receive_take(struct io_uring_cmd *cmd, bool dying)
 	};
 
 	spin_lock(&ep->lock);
+	list_del_init(&command->node);
+	command->woken = false;
 	if (dying || command->cancelled) {
 		if (!symp_queue_is_empty(ep))
 			symp_uring_wake_one(ep);
@@ -150,17 +155,22 @@ void symp_uring_complete(struct io_uring_cmd *cmd)
 	io_uring_cmd_do_in_task_lazy(cmd, command_end_in_task);
 }
 
+static void wake(struct symp_endpoint *ep, struct symp_command *command)
+{
+	lockdep_assert_held(&ep->lock);
+	command->woken = true;
+	list_move_tail(&command->node, &ep->woken);
+	symp_uring_complete(command_cmd(command));
+}
+
 /* There is something to receive on @ep, the lock of which is held. */
 void symp_uring_wake_one(struct symp_endpoint *ep)
 {
 	struct symp_command *command;
 
-	lockdep_assert_held(&ep->lock);
 	command = list_first_entry_or_null(&ep->commands, struct symp_command, node);
-	if (!command)
-		return;
-	list_del_init(&command->node);
-	symp_uring_complete(command_cmd(command));
+	if (command)
+		wake(ep, command);
 }
 
 /* @ep dies. Its lock is held. */
@@ -257,18 +267,17 @@ int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 	io_uring_cmd_mark_cancelable(cmd, issue_flags);
 	guard(spinlock)(&ep->lock);
 	if (ep->dead || !symp_queue_is_empty(ep))
-		symp_uring_complete(cmd);
+		wake(ep, command);
 	else
 		list_add_tail(&command->node, &ep->commands);
 	return -EIOCBQUEUED;
 }
 
-/* @command is on its endpoint's list, the lock of which is held. */
-static void give_up(struct symp_command *command)
+static void give_up(struct symp_endpoint *ep, struct symp_command *command)
 {
-	list_del_init(&command->node);
 	command->cancelled = true;
-	symp_uring_complete(command_cmd(command));
+	if (!command->woken)
+		wake(ep, command);
 }
 
 /* User space gives up the RECVs that would write to @offsets. 0 or -ESRCH. */
@@ -278,11 +287,16 @@ int symp_uring_cancel_receive(struct symp_endpoint *ep, u64 offsets)
 	int err = -ESRCH;
 
 	guard(spinlock)(&ep->lock);
+	/* Those that are woken here stand at the end of the other list. */
 	list_for_each_entry_safe(command, next, &ep->commands, node) {
-		if (command->offsets != u64_to_user_ptr(offsets))
-			continue;
-		give_up(command);
-		err = 0;
+		if (command->offsets == u64_to_user_ptr(offsets))
+			give_up(ep, command);
+	}
+	list_for_each_entry(command, &ep->woken, node) {
+		if (command->offsets == u64_to_user_ptr(offsets)) {
+			give_up(ep, command);
+			err = 0;
+		}
 	}
 	return err;
 }
@@ -302,7 +316,8 @@ int symp_uring_cancel(struct io_uring_cmd *cmd)
 		return 0;
 	}
 	guard(spinlock)(&ep->lock);
+	/* Not yet on a list: a worker of the ring is about to put it there. */
 	if (!list_empty(&command->node))
-		give_up(command);
+		give_up(ep, command);
 	return 0;
 }

@@ -332,6 +332,36 @@ TEST_F(uring, gives_up_a_receive)
 	EXPECT_EQ(1, receive(self, 1));
 }
 
+/* Also one that was woken for what another receiver then took. */
+TEST_F(uring, gives_up_a_receive_that_was_woken)
+{
+	struct symphony_recv recv = {
+		.size = sizeof(recv),
+		.offsets = (uintptr_t)self->offsets,
+		.max = 1,
+	};
+	struct symphony_wait cancel = {
+		.size = sizeof(cancel),
+		.flags = SYMPHONY_CANCEL_RECV,
+		.id = (uintptr_t)self->offsets,
+	};
+
+	for (int i = 0; i < 20; i++) {
+		int got, ret;
+
+		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
+		ASSERT_EQ(1, ring_submit(&self->server));
+		EXPECT_EQ(-ETIME, ring_next(&self->server, 1, NULL));
+		ASSERT_EQ(0, duo_send(&self->duo, 1, 10));
+		got = ep_recv(SERVER, (__u32[1]){}, 1, -1);
+		ret = dev_ioctl(SERVER->fd, SYMPHONY_IOC_CANCEL, &cancel);
+		/* Which of both received it depends on the way completions go. */
+		EXPECT_EQ(got == 1 ? 0 : -ESRCH, ret);
+		EXPECT_EQ(got == 1 ? -ECANCELED : 1, ring_next(&self->server, DEV_LONG, NULL));
+		EXPECT_TRUE(ring_is_quiet(&self->server));
+	}
+}
+
 TEST_F(uring, ends_with_the_endpoint)
 {
 	struct symphony_recv recv = {

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/* What a peer does over io_uring: CALLs, several at a time, and RECV. */
+#include <errno.h>
+
+#include "../device/ring.h"
+#include "peer.h"
+
+#define AT_ONCE		16
+#define BATCH_SHIFT	26	/* above the number of a thread's calls, in a tag */
+
+static __thread struct io_uring ring;
+static __thread bool ready;
+
+static bool begin(struct dice *dice)
+{
+	if (!ready)
+		ready = !ring_open(&ring, 2 * AT_ONCE, once(dice, 2) ? RING_DEFER : RING_PLAIN);
+	if (!ready)
+		FAULT("a ring", -errno, 0);
+	return ready;
+}
+
+/* With all that is under way: the endpoint was given up, and must not be kept. */
+static void end(void)
+{
+	io_uring_queue_exit(&ring);
+	ready = false;
+}
+
+static void outcome(struct peer *peer, __u64 tag, struct symphony_call *call, int offset)
+{
+	const struct symphony_msg *msg = ep_msg(&peer->ep, offset);
+
+	call->offset = offset;
+	call->status = msg->status;
+	call->needed = msg->needed;
+	if (peer->ended)
+		return;
+	if (msg->type != SYMPHONY_MSG_REPLY || msg->id != call->id)
+		FAULT("not the outcome of this call", msg->type, tag);
+	if (!call->status) {
+		request_outcome(peer, tag, call);
+		return;
+	}
+	/* The kernel's stands in a message, too. */
+	call->offset = SYMPHONY_NO_OFFSET;
+	request_outcome(peer, tag, call);
+	if (ep_release_at(&peer->ep, offset) && !peer->ended)
+		FAULT("RELEASE of an outcome", offset, tag);
+}
+
+void ring_calls(struct requester *r, __u64 first, struct dice *dice)
+{
+	struct symphony_call calls[AT_ONCE];
+	struct peer *peer = r->peer;
+	bool done[AT_ONCE] = {};
+	int nr = 0, open = 0, most = 1 + roll(dice, AT_ONCE);
+
+	if (!begin(dice))
+		return;
+	while (nr < most && !peer->ended) {
+		calls[nr] = request_make(&peer->ep, first | (__u64)nr << BATCH_SHIFT, dice,
+					 peer->handles, 0, NULL);
+		calls[nr].flags &= ~SYMPHONY_CALL_DONTWAIT;
+		ring_put(&ring, &peer->ep, SYMPHONY_IOC_CALL, &calls[nr], nr);
+		/* Each by itself: they share the memory of their bodies. */
+		if (ring_submit(&ring) != 1)
+			FAULT("a submission", nr, first);
+		nr++;
+		open++;
+	}
+	while (open && !peer->ended) {
+		int some = roll(dice, nr);
+		__u64 i = 0;
+		int ret;
+
+		if (once(dice, 8) && !done[some] && calls[some].id)
+			request_cancel(peer, calls[some].id, calls[some].slot);
+		ret = ring_next(&ring, 20, &i);
+		if (ret == -ETIME || ret == -EINTR)
+			continue;
+		if (i >= nr || done[i]) {
+			FAULT("a second completion", ret, i);
+			continue;
+		}
+		done[i] = true;
+		open--;
+		if (ret >= 0)
+			outcome(peer, first | i << BATCH_SHIFT, &calls[i], ret);
+		else if (!peer->ended)
+			request_refused(&peer->ep, first | i << BATCH_SHIFT, ret);
+	}
+	if (open)
+		end();
+}
+
+int ring_recv(struct peer *peer, __u32 *offsets, __u32 max, int ms, struct dice *dice)
+{
+	struct symphony_recv recv = {
+		.size = sizeof(recv), .offsets = (uintptr_t)offsets, .max = max,
+	};
+	struct symphony_wait cancel = {
+		.size = sizeof(cancel), .flags = SYMPHONY_CANCEL_RECV, .id = (uintptr_t)offsets,
+	};
+	int ret;
+
+	if (!begin(dice))
+		return -EAGAIN;
+	ring_put(&ring, &peer->ep, SYMPHONY_IOC_RECV, &recv, 0);
+	if (ring_submit(&ring) != 1)
+		FAULT("a submission", 0, 0);
+	do
+		ret = ring_next(&ring, ms, NULL);
+	while (ret == -EINTR);
+	if (ret != -ETIME)
+		return ret == -ECANCELED ? -EAGAIN : ret;
+	/* It can be served at this moment, which is as well. */
+	dev_ioctl(peer->ep.fd, SYMPHONY_IOC_CANCEL, &cancel);
+	for (;;) {
+		ret = ring_next(&ring, 20, NULL);
+		if (ret != -ETIME && ret != -EINTR)
+			return ret == -ECANCELED ? -EAGAIN : ret;
+		if (peer->ended) {
+			end();
+			return -EAGAIN;
+		}
+	}
+}
