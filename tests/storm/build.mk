@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The storm, and the test of its checker.
 
-storm_objs := $(patsubst %,$(O)/obj/tests/storm/%.o,storm peer requests serve change fool log check)
+storm_objs := $(patsubst %,$(O)/obj/tests/storm/%.o,storm peer requests rings serve change fool log check)
 TEST_PROGS += $(O)/tests/storm-check
 .PHONY: storm
 
@@ -9,9 +9,9 @@ $(O)/obj/tests/storm/%.o: tests/storm/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-sign-compare -isystem $(KSELFTEST_INC) -c -o $@ $<
 
-$(O)/tests/storm: $(storm_objs) $(device_shared:%=$(O)/obj/tests/device/%.o)
+$(O)/tests/storm: $(storm_objs) $(patsubst %,$(O)/obj/tests/device/%.o,$(device_shared) ring)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(CC) $(LDFLAGS) -o $@ $^ -luring
 
 $(O)/tests/storm-check: $(patsubst %,$(O)/obj/tests/storm/%.o,falsified check log)
 	@mkdir -p $(@D)

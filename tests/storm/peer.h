@@ -85,8 +85,15 @@ void request_cancel(struct peer *peer, __u64 id, __u32 slot);
 /* A request for @tag as the dice fall, written down. */
 struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
 				  __u64 *handles, __u32 flags, const struct symphony_msg *parent);
+/* There is no such call, for one of the reasons that there may be. */
+void request_refused(struct ep *ep, __u64 tag, int err);
 /* The outcome of a CALL, which is released. */
 void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call);
+
+/* rings.c: as many CALLs at once as the dice say, the first with this tag. */
+void ring_calls(struct requester *r, __u64 first, struct dice *dice);
+/* As ep_recv(). */
+int ring_recv(struct peer *peer, __u32 *offsets, __u32 max, int ms, struct dice *dice);
 
 /* serve.c */
 void *receiver_main(void *arg);

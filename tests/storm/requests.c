@@ -119,10 +119,10 @@ static bool is_refusal(int err)
 	return false;
 }
 
-static void refused(struct ep *ep, __u64 tag, int err, bool ended)
+void request_refused(struct ep *ep, __u64 tag, int err)
 {
 	log_write((struct record){ .type = R_REFUSED, .tag = tag, .err = err, .own = ep->id });
-	if (!is_refusal(err) && !ended)
+	if (!is_refusal(err))
 		FAULT("a call was refused", err, tag);
 }
 
@@ -229,7 +229,7 @@ static void make_call(struct requester *r, __u64 tag, struct dice *dice)
 	if (!ret)
 		request_outcome(peer, tag, call);
 	else if (!peer->ended)
-		refused(&peer->ep, tag, ret, false);
+		request_refused(&peer->ep, tag, ret);
 	call->id = 0;
 }
 
@@ -246,7 +246,7 @@ static void make_send(struct requester *r, __u64 tag, struct dice *dice,
 	peer->pending--;
 	last->id = 0;
 	if (!peer->ended)
-		refused(&peer->ep, tag, ret, false);
+		request_refused(&peer->ep, tag, ret);
 	if (ret == -EAGAIN && once(dice, 2))
 		dev_nap(roll(dice, 3));
 }
@@ -273,6 +273,8 @@ void *requester_main(void *arg)
 			request_cancel(peer, at->id, at->slot);
 		if (once(&dice, 3) && peer->pending < most)
 			make_send(r, tag, &dice, at);
+		else if (once(&dice, 4))
+			ring_calls(r, tag, &dice);
 		else
 			make_call(r, tag, &dice);
 		if (once(&dice, 24))

@@ -7,6 +7,7 @@
 
 #define AT_ONCE		16
 #define BATCH_SHIFT	26	/* above the number of a thread's calls, in a tag */
+#define NOBODY		~0ULL
 
 static __thread struct io_uring ring;
 static __thread bool ready;
@@ -71,13 +72,13 @@ void ring_calls(struct requester *r, __u64 first, struct dice *dice)
 	}
 	while (open && !peer->ended) {
 		int some = roll(dice, nr);
-		__u64 i = 0;
+		__u64 i = NOBODY;
 		int ret;
 
 		if (once(dice, 8) && !done[some] && calls[some].id)
 			request_cancel(peer, calls[some].id, calls[some].slot);
 		ret = ring_next(&ring, 20, &i);
-		if (ret == -ETIME || ret == -EINTR)
+		if (i == NOBODY && (ret == -ETIME || ret == -EINTR))
 			continue;
 		if (i >= nr || done[i]) {
 			FAULT("a second completion", ret, i);
