@@ -111,9 +111,10 @@ clean:				## remove all that was built, but not the image and the debug kernel
 
 export KERNEL CPUS MEM ICOUNT TIMEOUT SAN BUILD MODULE APPEND
 
-vm:				## a shell in a guest, or CMD='...': KERNEL=6.12|7.3|debug|kcsan|gcov CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
+vm:				## a shell in a guest, or CMD='...', beside WORKERS=3 replicas of "worker": KERNEL=6.12|7.3|debug|kcsan|gcov CPUS= MEM= ICOUNT=1 TIMEOUT= SAN=1
 	@tests/vm/run $(if $(CMD),"$$CMD")
 vm: override export CMD := $(value CMD)
+vm: export WORKERS ?= 3
 
 image:				## make the image that guests run from
 	@tests/vm/image
