@@ -434,6 +434,61 @@ TEST_F(netlink, tells_what_became_of_calls)
 	EXPECT_EQ(1, sum(self->row.queue_times, 0));
 }
 
+/* Whether @times are as before, and one more that took so long. */
+static bool is_one_more(const __u64 *times, const __u64 *before, __u64 ns)
+{
+	int at = 0;
+
+	while (at < SYMPHONY_TIME_BUCKETS - 1 && ns >= 2048ULL << at)
+		at++;
+	for (int i = 0; i < SYMPHONY_TIME_BUCKETS; i++)
+		if (times[i] != before[i] + (i == at))
+			return false;
+	return true;
+}
+
+/* A program is told the very times that are counted. */
+TEST_F(netlink, tells_times_in_their_buckets)
+{
+	static const int naps[] = { 0, 1, 3, 5, 9, 20, 40 };
+	struct puppet *puppet = puppet__open();
+	struct symphony_route_ops *ops;
+	const struct symphony_msg *msg;
+	struct bpf_link *link;
+	struct row before;
+	__u64 svc, cookie;
+
+	ASSERT_NE(NULL, puppet);
+	ASSERT_EQ(0, join(self, 0));
+	ASSERT_EQ(0, ep_claim(&self->ep, "svc", &svc));
+	ops = bpf_map__initial_value(puppet->maps.puppet, &(size_t){ 0 });
+	strcpy(ops->bus, dev_bus());
+	bpf_map__set_autocreate(puppet->maps.empty, false);
+	bpf_map__set_autocreate(puppet->maps.unlinked, false);
+	ASSERT_EQ(0, puppet__load(puppet));
+	link = bpf_map__attach_struct_ops(puppet->maps.puppet);
+	ASSERT_NE(NULL, link);
+	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+	for (size_t i = 0; i < ARRAY_SIZE(naps); i++) {
+		before = self->row;
+		ASSERT_EQ(0, ep_mark(&self->ep, svc, i, 8));
+		dev_nap(naps[i]);
+		msg = ep_next(&self->ep, DEV_LONG);
+		ASSERT_NE(NULL, msg);
+		dev_nap(naps[ARRAY_SIZE(naps) - 1 - i]);
+		ASSERT_EQ(0, ep_reply(&self->ep, msg, NULL, 0, SYMPHONY_REPLY_RELEASE));
+		ASSERT_EQ(0, ep_fetch(&self->ep, &cookie));
+		ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
+		EXPECT_EQ(i + 1, puppet->bss->told);
+		EXPECT_TRUE(is_one_more(self->row.queue_times, before.queue_times,
+					puppet->bss->over.queue_time));
+		EXPECT_TRUE(is_one_more(self->row.service_times, before.service_times,
+					puppet->bss->over.service_time));
+	}
+	bpf_link__destroy(link);
+	puppet__destroy(puppet);
+}
+
 TEST_F(netlink, tells_of_a_shadow_how_often_it_was_right)
 {
 	struct puppet *puppet = puppet__open();

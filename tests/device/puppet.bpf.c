@@ -19,7 +19,7 @@ __u32 taken[8];
 __u64 service_times[8];
 __u64 scratches[8];
 char head[8];
-int peeked, peeked_beyond;
+int peeked, peeked_beyond, peeked_around;
 
 /* Of the last call that ended, and of the last replica that came or went. */
 struct symphony_done over;
@@ -44,6 +44,7 @@ int BPF_PROG(puppet_route, struct symphony_route *route)
 	seen.body_len = route->body_len;
 	seen.content_type = route->content_type;
 	seen.nr_replicas = route->nr_replicas;
+	peeked_around = bpf_symphony_peek(route, -4, head, sizeof(head));
 	peeked = bpf_symphony_peek(route, 0, head, sizeof(head));
 	peeked_beyond = bpf_symphony_peek(route, SYMPHONY_PEEK_MAX - 7, head, sizeof(head));
 	bpf_for_each(symphony_replica, replica, route, 0) {

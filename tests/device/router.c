@@ -366,6 +366,7 @@ TEST_F(router, looks_into_bodies)
 		ASSERT_EQ(0, ep_send(&self->client, &call));
 		EXPECT_EQ(len < 8 ? -ERANGE : 0, puppet->bss->peeked);
 		EXPECT_EQ(-ERANGE, puppet->bss->peeked_beyond);
+		EXPECT_EQ(-ERANGE, puppet->bss->peeked_around);
 		if (len >= 8)
 			EXPECT_EQ(0, memcmp(body, puppet->bss->head, 8));
 		msg = ep_next(&self->replica[1], DEV_LONG);
