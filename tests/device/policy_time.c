@@ -255,7 +255,8 @@ TEST_F(policy_time, deadline_shed_refuses_what_comes_too_late)
 	       20 * REPLICAS, REPLICAS, accepted, late, refused, took / 1e6);
 	EXPECT_GE(8 * REPLICAS, accepted);
 	EXPECT_LE(4 * REPLICAS, accepted);
-	EXPECT_GT(200 * 1000000ULL, took);
+	/* Long before they were due; on a kernel that is slow itself, before. */
+	EXPECT_GT((dev_slow() ? 400 : 200) * 1000000ULL, took);
 
 	/* As much of the estimate as is asked for has to fit. */
 	EXPECT_EQ(0, due(self, dev_after(1000)));
