@@ -25,6 +25,8 @@ MANDIR ?= $(PREFIX)/share/man
 KDIR ?= /lib/modules/$(shell uname -r)/build
 krelease = $(shell cat $(KDIR)/include/config/kernel.release)
 KERNEL ?= 6.12
+# The project's, as the module says it.
+VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' kmod/main.c)
 
 CC ?= cc
 CLANG ?= clang

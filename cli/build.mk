@@ -11,6 +11,9 @@ $(O)/obj/cli/%.o: cli/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 
+$(O)/obj/cli/main.o $(O)/obj/cli/doctor.o: kmod/main.c
+$(O)/obj/cli/main.o $(O)/obj/cli/doctor.o: override CFLAGS += -DCLI_VERSION='"$(VERSION)"'
+
 # Programs on tracepoints, built as those of bpf/ are.
 $(O)/obj/bpf/calls.bpf.o: cli/calls_bpf.h
 $(O)/obj/cli/calls.o: $(O)/bpf/calls.skel.h

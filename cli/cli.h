@@ -8,9 +8,6 @@
 
 #include <symphony/bus.h>
 
-/* Of the whole project: the module has it too. */
-#define CLI_VERSION "0.1"
-
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Documented in symphony.1: scripts use them. */
