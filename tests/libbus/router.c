@@ -143,7 +143,7 @@ TEST_F(router, options_are_set_live)
 	}
 }
 
-TEST_F(router, options_are_checked)
+TEST_F_TIMEOUT(router, options_are_checked, 120)
 {
 	uint32_t value;
 
@@ -508,7 +508,7 @@ static int files(void)
 	return nr;
 }
 
-TEST_F(router, leaves_no_file_open)
+TEST_F_TIMEOUT(router, leaves_no_file_open, 120)
 {
 	int before;
 
