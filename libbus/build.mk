@@ -5,7 +5,6 @@ LIBBUS_SRCS := $(wildcard libbus/*.c) $(wildcard pit/*.c)
 LIBBUS_OBJS := $(LIBBUS_SRCS:%.c=$(O)/obj/%.o)
 LIBBUS_SONAME := libsymphony.so.0
 LIBBUS_HEADERS := $(wildcard libbus/include/symphony/*.h)
-LIBBUS_VERSION := 0.1
 LIBBUS_MAN := sbus_control.3 sbus_monitor.3
 # Each function's name leads to the page that it is on.
 LIBBUS_MAN_LINKS := $(shell sed -n 's/^\t\(sbus_\(control\|list\|monitor\)_.*\);$$/\1.3/p' libbus/libsymphony.map)
@@ -39,7 +38,7 @@ install-libbus: $(O)/$(LIBBUS_SONAME)
 	install -m 755 $(O)/$(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/
 	ln -sf $(LIBBUS_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 		libbus/symphony.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/symphony.pc
 	install -m 644 $(LIBBUS_HEADERS) $(DESTDIR)$(INCLUDEDIR)/symphony/
 	install -Dm644 -t $(DESTDIR)$(MANDIR)/man3 $(LIBBUS_MAN:%=docs/man/%)

@@ -28,7 +28,7 @@ install-libbus-bpf: $(O)/$(LIBBUS_BPF_SONAME)
 	install -m 755 $(O)/$(LIBBUS_BPF_SONAME) $(DESTDIR)$(LIBDIR)/
 	ln -sf $(LIBBUS_BPF_SONAME) $(DESTDIR)$(LIBDIR)/libsymphony-bpf.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(LIBBUS_VERSION)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 		libbus/bpf/symphony-bpf.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/symphony-bpf.pc
 	install -Dm644 -t $(DESTDIR)$(MANDIR)/man3 docs/man/sbus_router.3
 	for page in $(LIBBUS_BPF_MAN); do ln -sf sbus_router.3 $(DESTDIR)$(MANDIR)/man3/$$page; done
