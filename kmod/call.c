@@ -55,6 +55,7 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "files.h"
 #include "ledger.h"
 #include "limits.h"
 #include "move.h"
@@ -341,12 +342,9 @@ static void withdraw(struct symp_call *call, struct list_head *doomed)
 	received = !call->queued;
 	doom_children(call, doomed);
 	symp_call_detach(call);
-	if (received) {
-		symp_slice_let_go(server, call->lane, call->request.offset);
-	} else {
+	if (!received)
 		symp_queue_remove(server, call);
-		symp_room_free(server, call->lane, call->request.offset);
-	}
+	symp_slice_let_go(server, call->lane, call->request.offset);
 	if (received && call->notify && !call->replying) {
 		symp_notice_push_cancelled(server, call);
 		call = NULL;
@@ -478,6 +476,24 @@ void symp_call_received(struct symp_call *call)
 	symp_call_put(call);
 }
 
+/* Close what was to go with a request that is attached nowhere. */
+static void put_files(struct symp_call *call)
+{
+	symp_files_put(call->files);
+	call->files = NULL;
+}
+
+/*
+ * What was taken off its server goes to no other: end it, and drop the reference
+ * that the server had. May sleep.
+ */
+void symp_call_give_up(struct symp_call *call, int status)
+{
+	put_files(call);
+	symp_call_finish(call, status, 0);
+	symp_call_put(call);
+}
+
 static struct symp_call *call_alloc(struct symp_endpoint *ep,
 				    const struct symphony_call *arg, bool async,
 				    struct io_uring_cmd *cmd)
@@ -498,8 +514,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->oneway = arg->flags & SYMPHONY_CALL_ONEWAY;
 	call->idempotent = arg->flags & SYMPHONY_CALL_IDEMPOTENT;
 	call->reissues = 0;
-	/* Of the thread, and of the slot, once it is registered. */
-	refcount_set(&call->ref, 2);
+	refcount_set(&call->ref, 1);
 	call->room = arg->reply_max ?: SYMPHONY_REPLY_DEFAULT;
 	INIT_LIST_HEAD(&call->sibling);
 	INIT_LIST_HEAD(&call->children);
@@ -512,11 +527,29 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->cmd = cmd;
 	call->server = NULL;
 	call->moving = NULL;
+	call->files = NULL;
 	call->attached = false;
 	call->queued = false;
 	call->replying = false;
 	call->attached_at = 0;
 	return call;
+}
+
+/* The files that go with the request. */
+static int call_open_files(struct symp_call *call,
+			   const struct symphony_call *arg,
+			   enum symphony_limit *limit)
+{
+	struct symp_files *files = symp_files_open(call->caller, arg->fds,
+						   arg->nr_fds);
+
+	if (IS_ERR(files)) {
+		if (PTR_ERR(files) == -EDQUOT)
+			*limit = SYMPHONY_LIMIT_USER_FILES;
+		return PTR_ERR(files);
+	}
+	call->files = files;
+	return 0;
 }
 
 /* @call is made for another one, which its caller is serving. */
@@ -565,7 +598,6 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 			return err;
 		}
 		arm(call);
-		symp_call_put(call);
 		return 0;
 	}
 	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
@@ -583,6 +615,8 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 		if (err)
 			goto err_calls_less;
 	}
+	/* Of the thread, and of the slot, by which others can find it now. */
+	refcount_set(&call->ref, 2);
 	symp_pool_slice(ep->pool, call->slot)->owner = call;
 	if (call->cmd)
 		symp_uring_bind(call->cmd, call);
@@ -752,6 +786,10 @@ int symp_call_attach(struct symp_call *call, bool keep)
 		return err;
 	}
 	symp_pool_slice(server->pool, offset)->owner = symp_call_get(call);
+	if (unlikely(call->files)) {
+		symp_files_place(server, offset, call->files);
+		call->files = NULL;
+	}
 	call->attached = true;
 	call->queued = true;
 	WRITE_ONCE(server->load, server->load + 1);
@@ -983,11 +1021,14 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	call = call_alloc(ep, arg, async, cmd);
 	if (!call)
 		return -ENOMEM;
-	err = call_register(call, arg, &limit);
-	if (err) {
-		symp_call_put(call);
-		goto out;
+	if (unlikely(arg->nr_fds)) {
+		err = call_open_files(call, arg, &limit);
+		if (err)
+			goto out;
 	}
+	err = call_register(call, arg, &limit);
+	if (err)
+		goto out_files;
 	args.call = call;
 	trace_symphony_call_made(call, arg);
 	err = put_name(call, uarg);
@@ -1008,8 +1049,11 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 			symp_stats_inc(&call->service->stats, SYMP_STAT_REFUSALS);
 		if (put_user(0, &uarg->id))
 			err = -EFAULT;
-		goto out;
+		goto out_files;
 	}
+	/* It has an outcome, and was attached nowhere: the files are here still. */
+	if (unlikely(err))
+		put_files(call);
 	err = 0;
 	if (async)
 		goto out;
@@ -1019,6 +1063,10 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		arg->offset = call->offset;
 		arg->needed = call->needed;
 	}
+	goto out;
+
+out_files:
+	put_files(call);
 out:
 	if (unlikely(limit) && err)
 		arg->limit = limit;

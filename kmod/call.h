@@ -11,6 +11,7 @@
 #include "program.h"
 #include "queue.h"
 
+struct symp_files;
 struct symp_route_args;
 struct symp_service;
 struct symphony_call;
@@ -57,6 +58,8 @@ struct symphony_wait;
  * @moving: waits for room at the server, for the request to move there
  * @children: calls that the server made for this one
  * @doomed: ends because its parent did; the list of who does it
+ * @files: sent with the request, while that is attached nowhere; of whoever has
+ *	it then; see files.c. Otherwise NULL
  * @request: the request in the server's queue
  * @attached: the request stands in the server's pool and can be answered
  * @queued: it was not received yet
@@ -109,6 +112,7 @@ struct symp_call {
 	bool park;
 	struct symp_room_waiter *moving;
 	struct list_head children;
+	struct symp_files *files;
 	struct symp_item request;
 	bool attached;
 	bool queued;
@@ -129,6 +133,7 @@ int symp_call_cancel(struct symp_endpoint *ep, u64 id, u32 slot);
 void symp_call_ended(struct symp_call *call, int status);
 bool symp_call_finish(struct symp_call *call, int status, u32 needed);
 void symp_call_received(struct symp_call *call);
+void symp_call_give_up(struct symp_call *call, int status);
 void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);

@@ -19,6 +19,7 @@
 #include "call.h"
 #include "device.h"
 #include "endpoint.h"
+#include "files.h"
 #include "grant.h"
 #include "ledger.h"
 #include "limits.h"
@@ -28,17 +29,18 @@
 #include "uring.h"
 #include "watch.h"
 
-static_assert(sizeof(struct symphony_query) == 120);
+static_assert(sizeof(struct symphony_query) == 136);
 static_assert(sizeof(struct symphony_join) == 56);
 static_assert(sizeof(struct symphony_service) == 48);
 static_assert(sizeof(struct symphony_call) == 128);
 static_assert(offsetof(struct symphony_call, id) == 104);
 static_assert(sizeof(struct symphony_wait) == 32);
 static_assert(sizeof(struct symphony_recv) == 48);
-static_assert(sizeof(struct symphony_reply) == 80);
+static_assert(sizeof(struct symphony_reply) == 88);
 static_assert(sizeof(struct symphony_watch) == 24);
 static_assert(sizeof(struct symphony_release) == 24);
 static_assert(sizeof(struct symphony_uring) == 16);
+static_assert(sizeof(struct symphony_fds) == 32);
 
 /* Names of services to reserve, in bytes. */
 #define RESERVE_MAX	4096
@@ -154,7 +156,7 @@ static long do_query(void __user *uarg)
 		.abi_version = SYMPHONY_ABI_VERSION,
 		.pool_default = symp_pool_default,
 		.features = SYMPHONY_FEATURE_CALL | SYMPHONY_FEATURE_TENANTS |
-			    SYMPHONY_FEATURE_URING,
+			    SYMPHONY_FEATURE_URING | SYMPHONY_FEATURE_FDS,
 		.pool_max = symp_pool_max,
 		.calls_max = READ_ONCE(symp_calls_max),
 		.queue_max = READ_ONCE(symp_queue_max),
@@ -164,6 +166,7 @@ static long do_query(void __user *uarg)
 		.user_pool = symp_account_use(account, SYMP_POOL_BYTES),
 		.user_calls = symp_account_use(account, SYMP_CALLS),
 		.user_services = symp_account_use(account, SYMP_SERVICES),
+		.user_files = symp_account_use(account, SYMP_FILES),
 	};
 	symp_account_put(account);
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
@@ -416,8 +419,7 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	if (err)
 		return err;
 	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
-			  SYMPHONY_CALL_IDEMPOTENT | SYMPHONY_CALL_ONEWAY) ||
-	    arg.nr_fds || arg.fds)
+			  SYMPHONY_CALL_IDEMPOTENT | SYMPHONY_CALL_ONEWAY))
 		return -EINVAL;
 	if ((arg.parent_slot && !arg.parent) ||
 	    (arg.flags & SYMPHONY_CALL_NOTIFY && !async))
@@ -502,7 +504,7 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 		return ret;
 	if (arg.flags & ~(SYMPHONY_REPLY_ERROR | SYMPHONY_REPLY_RELEASE |
 			  SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT) ||
-	    arg.reserved || arg.reserved2 || (cmd && arg.deadline))
+	    (cmd && arg.deadline))
 		return -EINVAL;
 	if (arg.flags & SYMPHONY_REPLY_RECV) {
 		next = &how;
@@ -523,12 +525,13 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 		if (ret)
 			return ret;
 	}
-	if (cmd && next) {
-		ret = symp_reply(ep, &arg, NULL);
-		return ret ?: symp_uring_receive(cmd, ep, next, true,
-						 issue_flags);
-	}
-	ret = symp_reply(ep, &arg, next);
+	ret = symp_reply(ep, &arg, cmd ? NULL : next);
+	/* Of files: nothing else that REPLY needs has a limit of this kind. */
+	if (unlikely(ret == -EDQUOT) &&
+	    put_user(SYMPHONY_LIMIT_USER_FILES, &uarg->limit))
+		return -EFAULT;
+	if (cmd && next && !ret)
+		return symp_uring_receive(cmd, ep, next, true, issue_flags);
 	return ret <= 0 ? ret : put_user(ret, &uarg->nr);
 }
 
@@ -562,11 +565,22 @@ static long do_release(struct symp_endpoint *ep,
 			       &uarg->nr_release);
 }
 
+static long do_fds(struct symp_endpoint *ep, void __user *uarg)
+{
+	struct symphony_fds arg;
+	int err;
+
+	err = copy_arg(&arg, sizeof(arg), uarg);
+	if (err)
+		return err;
+	return arg.flags ? -EINVAL : symp_files_claim(ep, &arg);
+}
+
 /* All operations but QUERY and JOIN, which need no endpoint. */
 static bool needs_endpoint(unsigned int cmd)
 {
 	return (cmd >= SYMPHONY_IOC_CLAIM && cmd <= SYMPHONY_IOC_RELEASE) ||
-	       (cmd >= SYMPHONY_IOC_DRAIN && cmd <= SYMPHONY_IOC_GRANT);
+	       (cmd >= SYMPHONY_IOC_DRAIN && cmd <= SYMPHONY_IOC_FDS);
 }
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -593,6 +607,8 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return do_cancel(ep, uarg);
 	case SYMPHONY_IOC_RELEASE:
 		return do_release(ep, uarg);
+	case SYMPHONY_IOC_FDS:
+		return do_fds(ep, uarg);
 	case SYMPHONY_IOC_WATCH:
 		return do_watch(ep, uarg);
 	case SYMPHONY_IOC_CLAIM:
@@ -739,6 +755,12 @@ static struct miscdevice device = {
 	.fops = &device_fops,
 	.mode = 0666,
 };
+
+/* Is @file one of this device, JOINed or not? */
+bool symp_device_is(const struct file *file)
+{
+	return file->f_op == &device_fops;
+}
 
 int symp_device_init(void)
 {

@@ -27,6 +27,7 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "files.h"
 #include "ledger.h"
 #include "limits.h"
 #include "monitor.h"
@@ -73,6 +74,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	spin_lock_init(&ep->lock);
 	ep->sweep_at = 64;
 	ep->tenants = RB_ROOT;
+	ep->files = RB_ROOT;
 	symp_tenant_init(&ep->own);
 	symp_lane_init(&ep->home, &ep->own);
 	INIT_LIST_HEAD(&ep->fresh);
@@ -187,6 +189,8 @@ static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
 			if (call->queued && call->park)
 				symp_service_unpark(call->service);
 			symp_call_detach(call);
+			if (s->files)
+				call->files = symp_files_take(ep, call->request.offset);
 			list_add_tail(&call->request.node, requests);
 		} else if (!call->fetched) {
 			call->fetched = true;
@@ -219,6 +223,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 {
 	struct symp_call *call, *next;
 	struct symp_pool *pool;
+	struct rb_root files;
 	LIST_HEAD(requests);
 	LIST_HEAD(calls);
 
@@ -233,15 +238,16 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	symp_queue_end_receivers(ep);
 	symp_room_end_waits(ep);
 	ep->pool = NULL;
+	files = ep->files;
+	ep->files = RB_ROOT;
 	spin_unlock(&ep->lock);
 	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
+	symp_files_clear(&files);
 
 	list_sort(NULL, &requests, symp_call_is_older);
 	list_for_each_entry_safe(call, next, &requests, request.node) {
-		if (symp_move_from_dead(call, pool))
-			continue;
-		symp_call_finish(call, -ECONNRESET, 0);
-		symp_call_put(call);
+		if (!symp_move_from_dead(call, pool))
+			symp_call_give_up(call, -ECONNRESET);
 	}
 	list_for_each_entry_safe(call, next, &calls, made) {
 		symp_call_finish(call, -ESHUTDOWN, 0);

@@ -81,6 +81,7 @@ struct symp_owner;
  * @nr_calls: calls of this endpoint whose outcome was not fetched
  * @calls_charged: how many of them are written to @account
  * @last: where this endpoint sent last, and its lane there
+ * @files: what came with messages that are here, by their offset
  * @load: requests queued or received, not answered
  * @taken: of these, the received ones
  * @service_time: from when a call is received to when it is answered, smoothed,
@@ -146,6 +147,7 @@ struct symp_endpoint {
 		u64 id;
 		struct symp_lane *lane;
 	} last;
+	struct rb_root files;
 	u32 load;
 	u32 taken;
 

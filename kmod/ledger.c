@@ -42,8 +42,10 @@ static u64 max_of(enum symp_resource resource)
 		return (u64)READ_ONCE(symp_user_pool_max) << 20;
 	case SYMP_CALLS:
 		return READ_ONCE(symp_user_calls_max);
-	default:
+	case SYMP_SERVICES:
 		return READ_ONCE(symp_user_services_max);
+	default:
+		return READ_ONCE(symp_user_files_max);
 	}
 }
 

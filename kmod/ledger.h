@@ -15,12 +15,13 @@ enum symp_resource {
 	SYMP_POOL_BYTES,
 	SYMP_CALLS,
 	SYMP_SERVICES,
+	SYMP_FILES,
 	SYMP_NR_RESOURCES,
 };
 
 /**
  * struct symp_account - the ledgers that somebody's use is written to
- * @ref: endpoints, buses and services that were charged to it
+ * @ref: endpoints, buses, services and files that were charged to it
  * @nr: how many ledgers
  * @ledgers: the user's own, then those of the owners of the user namespaces
  *	it is in, from the inside to the outside; none twice

@@ -13,6 +13,7 @@ extern uint symp_user_endpoints_max;
 extern uint symp_user_pool_max;
 extern uint symp_user_calls_max;
 extern uint symp_user_services_max;
+extern uint symp_user_files_max;
 
 /* What is left for others; see room.c. In percent. */
 #define SYMP_SHARE_MAX	50

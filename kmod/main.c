@@ -54,6 +54,10 @@ uint symp_user_services_max = 16384;
 module_param_named(user_services_max, symp_user_services_max, uint, 0644);
 MODULE_PARM_DESC(user_services_max, "services that a user claimed first");
 
+uint symp_user_files_max = 4096;
+module_param_named(user_files_max, symp_user_files_max, uint, 0644);
+MODULE_PARM_DESC(user_files_max, "files that a user sent and nobody took or closed");
+
 static bool parameters_are_valid(void)
 {
 	return PAGE_ALIGNED(symp_pool_default) && PAGE_ALIGNED(symp_pool_max) &&

@@ -29,6 +29,7 @@
 #include "bus.h"
 #include "call.h"
 #include "endpoint.h"
+#include "files.h"
 #include "move.h"
 #include "notice.h"
 #include "route.h"
@@ -168,10 +169,11 @@ static void move_work(struct work_struct *work)
 		symp_move_start(&move->work);
 		return;
 	}
-	if (err)
-		symp_call_finish(call, err == -EMSGSIZE ? err : -ECONNRESET, 0);
 	leave(move);
-	symp_call_put(call);
+	if (err)
+		symp_call_give_up(call, err == -EMSGSIZE ? err : -ECONNRESET);
+	else
+		symp_call_put(call);
 	kfree(move);
 }
 
@@ -221,6 +223,8 @@ static void take_queued(struct symp_endpoint *ep, struct symp_service *service,
 		symp_call_detach(call);
 		call->queued = false;
 		s->owner = NULL;
+		if (s->files)
+			call->files = symp_files_take(ep, call->request.offset);
 		list_add_tail(&call->request.node, calls);
 	}
 }
@@ -262,8 +266,7 @@ void symp_move_queued(struct symp_endpoint *from, struct symp_service *service,
 			if (!from->dead)
 				symp_room_free(from, call->lane,
 					       call->request.offset);
-		symp_call_finish(call, -ECONNRESET, 0);
-		symp_call_put(call);
+		symp_call_give_up(call, -ECONNRESET);
 	}
 	symp_pool_put(pool);
 }
@@ -283,10 +286,8 @@ void symp_move_refuse_parked(struct symp_endpoint *ep,
 		list_for_each_entry(call, &calls, request.node)
 			symp_room_free(ep, call->lane, call->request.offset);
 	}
-	list_for_each_entry_safe(call, next, &calls, request.node) {
-		symp_call_finish(call, -ECONNREFUSED, 0);
-		symp_call_put(call);
-	}
+	list_for_each_entry_safe(call, next, &calls, request.node)
+		symp_call_give_up(call, -ECONNREFUSED);
 }
 
 /**

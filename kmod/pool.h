@@ -32,6 +32,7 @@ enum symp_kind {
  * @before: granules of the slice in front of it; 0 for the first of the pool
  * @kernel: the kernel holds it: a call stands on it or a copier writes it
  * @user: the process holds it: it was received and not yet released
+ * @files: some came with the message; see files.c
  * @next: SYMP_FREE: next free slice of its size class, SYMP_NIL for none
  * @prev: SYMP_FREE: previous one
  * @owner: while @kernel: the struct symp_call; afterwards the struct symp_lane
@@ -46,6 +47,7 @@ struct symp_slice {
 	u32 before:24;
 	u32 kernel:1;
 	u32 user:1;
+	u32 files:1;
 	union {
 		struct {
 			u32 next;

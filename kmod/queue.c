@@ -25,6 +25,7 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "files.h"
 #include "notice.h"
 #include "queue.h"
 #include "service.h"
@@ -72,6 +73,27 @@ int symp_sleep(const bool *done, const bool *also, u64 deadline)
 	return err;
 }
 
+static __always_inline void let_go(struct symp_endpoint *ep,
+				   struct symp_slice *s, struct symp_lane *lane,
+				   u32 offset)
+{
+	if (s->user) {
+		s->kernel = 0;
+		s->owner = lane;
+	} else {
+		symp_room_free(ep, lane, offset);
+	}
+}
+
+/* Likewise, when files came with the message. */
+static noinline void let_go_with_files(struct symp_endpoint *ep,
+				       struct symp_slice *s,
+				       struct symp_lane *lane, u32 offset)
+{
+	symp_files_settled(ep, offset);
+	let_go(ep, s, lane, offset);
+}
+
 /* The kernel lets go of a slice; @lane is charged for it, or NULL. */
 void symp_slice_let_go(struct symp_endpoint *ep, struct symp_lane *lane,
 		       u32 offset)
@@ -79,12 +101,27 @@ void symp_slice_let_go(struct symp_endpoint *ep, struct symp_lane *lane,
 	struct symp_slice *s = symp_pool_slice(ep->pool, offset);
 
 	lockdep_assert_held(&ep->lock);
-	if (s->user) {
-		s->kernel = 0;
-		s->owner = lane;
-	} else {
-		symp_room_free(ep, lane, offset);
-	}
+	if (unlikely(s->files))
+		let_go_with_files(ep, s, lane, offset);
+	else
+		let_go(ep, s, lane, offset);
+}
+
+static __always_inline int release(struct symp_endpoint *ep,
+				   struct symp_slice *s, u32 offset)
+{
+	s->user = 0;
+	if (!s->kernel)
+		symp_room_free(ep, s->owner, offset);
+	return 0;
+}
+
+/* Likewise, when files came with the message. */
+static noinline int release_with_files(struct symp_endpoint *ep,
+				       struct symp_slice *s, u32 offset)
+{
+	symp_files_released(ep, offset);
+	return release(ep, s, offset);
 }
 
 /* The process lets go of what it says is a message. */
@@ -95,10 +132,8 @@ int symp_slice_release(struct symp_endpoint *ep, u32 offset)
 	lockdep_assert_held(&ep->lock);
 	if (!s || !s->user)
 		return -EINVAL;
-	s->user = 0;
-	if (!s->kernel)
-		symp_room_free(ep, s->owner, offset);
-	return 0;
+	return unlikely(s->files) ? release_with_files(ep, s, offset) :
+				    release(ep, s, offset);
 }
 
 /*

@@ -4,6 +4,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "files.h"
 #include "reply.h"
 #include "service.h"
 #include "stats.h"
@@ -39,7 +40,8 @@ static void write_answer(struct symphony_msg *msg, struct symp_call *call,
  * has it and the server, like any sender, may hold it there. SYMPHONY_NO_OFFSET
  * if not.
  */
-static u32 answer_room(struct symp_call *call, struct symp_lane *larger, u32 len)
+static __always_inline u32 answer_room(struct symp_call *call,
+				       struct symp_lane *larger, u32 len)
 {
 	lockdep_assert_held(&call->caller->lock);
 	if (!larger) {
@@ -64,14 +66,16 @@ static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
 }
 
 /*
- * Make the body in @arg the outcome. The copy, from the server's memory into
- * the caller's pool, holds no lock: the call can end meanwhile (deadline,
- * cancel, death). Then the outcome does not wait for this thread, and what it
- * was writing is let go by whoever is last: here, or where it was fetched.
- * After -EFAULT the call is as it was.
+ * Make the body in @arg the outcome, with @files, which are the message's then.
+ * The copy, from the server's memory into the caller's pool, holds no lock: the
+ * call can end meanwhile (deadline, cancel, death). Then the outcome does not
+ * wait for this thread, and what it was writing is let go by whoever is last:
+ * here, or where it was fetched. After an error @files are the caller's still;
+ * after -EFAULT the call is as it was.
  */
-static int answer(struct symp_call *call, const struct symphony_reply *arg,
-		  const struct symp_identity *from, bool handoff)
+static __always_inline int
+answer(struct symp_call *call, const struct symphony_reply *arg,
+       struct symp_files *files, const struct symp_identity *from, bool handoff)
 {
 	struct symp_endpoint *ep = call->caller;
 	struct symp_lane *larger = NULL;
@@ -111,6 +115,8 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 		} else {
 			write_answer(symp_pool_msg(pool, at), call, arg, from);
 			call->larger = larger;
+			if (files)
+				symp_files_place(ep, at, files);
 			symp_call_settle(call, 0, at, handoff);
 			if (arg->flags & SYMPHONY_REPLY_ERROR)
 				symp_stats_inc(&call->service->stats,
@@ -129,17 +135,11 @@ static int answer(struct symp_call *call, const struct symphony_reply *arg,
 	return 0;
 }
 
-/**
- * symp_reply() - REPLY and REPLY+RECV
- * @ep: the current process's endpoint
- * @arg: as from user space, flags and reserved members checked
- * @next: what to receive then, or NULL
- *
- * Return: a negative errno when the call was not answered; otherwise 0, or the
- * number of messages received.
- */
-int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
-	       const struct symp_receive *next)
+/* Takes @files, which are NULL for most: a version of its own is for those. */
+static __always_inline int reply(struct symp_endpoint *ep,
+				 const struct symphony_reply *arg,
+				 struct symp_files *files,
+				 const struct symp_receive *next)
 {
 	u32 tries = SYMP_FILL_TRIES;
 	struct symp_identity from;
@@ -150,14 +150,14 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 
 	spin_lock(&ep->lock);
 	if (ep->dead) {
-		spin_unlock(&ep->lock);
-		return -ESHUTDOWN;
+		err = -ESHUTDOWN;
+		goto err_unlock;
 	}
 	s = symp_pool_find(ep->pool, arg->slot, SYMP_REQUEST);
 	call = s && s->kernel ? s->owner : NULL;
 	if (!call || call->id != arg->id || call->queued || call->replying) {
-		spin_unlock(&ep->lock);
-		return -ESRCH;
+		err = -ESRCH;
+		goto err_unlock;
 	}
 	call->replying = true;
 	symp_call_get(call);
@@ -165,9 +165,11 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 	spin_unlock(&ep->lock);
 
 	do
-		err = answer(call, arg, &from, next);
+		err = answer(call, arg, files, &from, next);
 	while (unlikely(err == -EFAULT && tries-- &&
 			!symp_pool_fault_in(arg->body, arg->body_len)));
+	if (files && err)
+		symp_files_put(files);
 	/*
 	 * If the caller is to run before this thread, let it do so now: its
 	 * next call is then there already and nobody has to sleep and be woken.
@@ -193,4 +195,36 @@ int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
 		err = max(symp_queue_receive_locked(ep, next), 0);
 	symp_call_put_many(call, 1 + attached);
 	return err;
+
+err_unlock:
+	spin_unlock(&ep->lock);
+	if (files)
+		symp_files_put(files);
+	return err;
+}
+
+static noinline int reply_with_files(struct symp_endpoint *ep,
+				     const struct symphony_reply *arg,
+				     const struct symp_receive *next)
+{
+	struct symp_files *files = symp_files_open(ep, arg->fds, arg->nr_fds);
+
+	return IS_ERR(files) ? PTR_ERR(files) : reply(ep, arg, files, next);
+}
+
+/**
+ * symp_reply() - REPLY and REPLY+RECV
+ * @ep: the current process's endpoint
+ * @arg: as from user space, flags and reserved members checked
+ * @next: what to receive then, or NULL
+ *
+ * Return: a negative errno when the call was not answered; otherwise 0, or the
+ * number of messages received.
+ */
+int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
+	       const struct symp_receive *next)
+{
+	if (unlikely(arg->nr_fds))
+		return reply_with_files(ep, arg, next);
+	return reply(ep, arg, NULL, next);
 }

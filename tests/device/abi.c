@@ -68,9 +68,7 @@ FIXTURE_VARIANT_ADD(abi, grant) {
 	.op = SYMPHONY_IOC_GRANT, .size = sizeof(struct symphony_service),
 	.reserved = { RESERVED(service, reserved), RESERVED(service, endpoint) },
 };
-#define CALL_RESERVED							\
-	{ RESERVED(call, parent_slot), RESERVED(call, nr_fds),		\
-	  RESERVED(call, fds), RESERVED(call, fds) + 4 }
+#define CALL_RESERVED { RESERVED(call, parent_slot) }
 FIXTURE_VARIANT_ADD(abi, call) {
 	.op = SYMPHONY_IOC_CALL, .size = sizeof(struct symphony_call),
 	.known_flags = SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_IDEMPOTENT,
@@ -90,7 +88,6 @@ FIXTURE_VARIANT_ADD(abi, recv) {
 FIXTURE_VARIANT_ADD(abi, reply) {
 	.op = SYMPHONY_IOC_REPLY, .size = sizeof(struct symphony_reply),
 	.known_flags = 0xf,
-	.reserved = { RESERVED(reply, reserved), RESERVED(reply, reserved2) },
 };
 FIXTURE_VARIANT_ADD(abi, cancel) {
 	.op = SYMPHONY_IOC_CANCEL, .size = sizeof(struct symphony_wait),
@@ -107,6 +104,9 @@ FIXTURE_VARIANT_ADD(abi, watch) {
 FIXTURE_VARIANT_ADD(abi, release) {
 	.op = SYMPHONY_IOC_RELEASE, .size = sizeof(struct symphony_release),
 	.reserved = { RESERVED(release, reserved) },
+};
+FIXTURE_VARIANT_ADD(abi, fds) {
+	.op = SYMPHONY_IOC_FDS, .size = sizeof(struct symphony_fds),
 };
 
 /* A valid structure whose outcome is known and can be had again and again. */
@@ -154,6 +154,10 @@ static void fill(struct _test_data_abi *self, unsigned long op)
 	case SYMPHONY_IOC_CANCEL:
 	case SYMPHONY_IOC_WAIT:
 		((struct symphony_wait *)arg)->id = ~0ULL;
+		self->valid = -ESRCH;
+		break;
+	case SYMPHONY_IOC_FDS:
+		((struct symphony_fds *)arg)->id = ~0ULL;
 		self->valid = -ESRCH;
 		break;
 	case SYMPHONY_IOC_WATCH:

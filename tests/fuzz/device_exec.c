@@ -369,7 +369,7 @@ static void prepare(struct shot *shot)
 
 static bool is_known(unsigned long cmd)
 {
-	return cmd >= SYMPHONY_IOC_QUERY && cmd <= SYMPHONY_IOC_GRANT &&
+	return cmd >= SYMPHONY_IOC_QUERY && cmd <= SYMPHONY_IOC_FDS &&
 	       (cmd <= SYMPHONY_IOC_RELEASE || cmd >= SYMPHONY_IOC_DRAIN);
 }
 
@@ -885,18 +885,19 @@ static bool ledger_is_zero(unsigned int user)
 		}
 		if (!(query.user_buses.used | query.user_endpoints.used |
 		      query.user_pool.used | query.user_calls.used |
-		      query.user_services.used))
+		      query.user_services.used | query.user_files.used))
 			return true;
 		if (now() > give_up)
 			break;
 		nap(1);
 	}
-	violation(-1, "after the end user %u still has %llu buses, %llu endpoints, %llu bytes, %llu calls, %llu services",
+	violation(-1, "after the end user %u still has %llu buses, %llu endpoints, %llu bytes, %llu calls, %llu services, %llu files",
 		  fz_users[user], (unsigned long long)query.user_buses.used,
 		  (unsigned long long)query.user_endpoints.used,
 		  (unsigned long long)query.user_pool.used,
 		  (unsigned long long)query.user_calls.used,
-		  (unsigned long long)query.user_services.used);
+		  (unsigned long long)query.user_services.used,
+		  (unsigned long long)query.user_files.used);
 	return false;
 }
 

@@ -98,8 +98,8 @@ static const char *const none[] = { NULL };
 	  RELEASES(symphony_call), DEADLINE(symphony_call),			\
 	  F(symphony_call, parent, FZF_ID, NUM(0)),				\
 	  F(symphony_call, parent_slot, FZF_SLOT, NUM(0)),			\
-	  F(symphony_call, nr_fds, FZF_RESERVED, NUM(0)),			\
-	  F(symphony_call, fds, FZF_RESERVED, NUM(0)),				\
+	  F(symphony_call, nr_fds, FZF_NUM, NUM(0)),				\
+	  F(symphony_call, fds, FZF_ADDRESS, NUM(0)),				\
 	  F(symphony_call, id, FZF_ID, NUM(0)),					\
 	  F(symphony_call, slot, FZF_SLOT, NUM(0)), PLACE }
 
@@ -153,13 +153,13 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		"call", SYMPHONY_IOC_CALL, sizeof(struct symphony_call),
 		/* With an id it is a WAIT. */
 		ERRNOS(ENOENT, ECONNREFUSED, EMSGSIZE, EAGAIN, ENOBUFS, EDQUOT,
-		       ETIMEDOUT, ESRCH, EINTR, EBUSY),
+		       ETIMEDOUT, ESRCH, EINTR, EBADF, ELOOP, EBUSY),
 		CALL,
 	},
 	[FZ_SEND] = {
 		"send", SYMPHONY_IOC_SEND, sizeof(struct symphony_call),
 		ERRNOS(ENOENT, ECONNREFUSED, EMSGSIZE, EAGAIN, ENOBUFS, EDQUOT,
-		       ETIMEDOUT, ESRCH, EINTR),
+		       ETIMEDOUT, ESRCH, EINTR, EBADF, ELOOP),
 		CALL,
 	},
 	[FZ_RECV] = {
@@ -174,19 +174,20 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	},
 	[FZ_REPLY] = {
 		"reply", SYMPHONY_IOC_REPLY, sizeof(struct symphony_reply),
-		ERRNOS(ESRCH, EMSGSIZE),
+		ERRNOS(ESRCH, EMSGSIZE, EDQUOT, EBADF, ELOOP),
 		{ SIZE(symphony_reply), FLAGS(symphony_reply, reply_flags),
 		  F(symphony_reply, id, FZF_ID, OWN(FZ_MSG_ID)),
 		  F(symphony_reply, slot, FZF_SLOT, OWN(FZ_MSG_OFF)),
 		  F(symphony_reply, content_type, FZF_NUM, NUM(0)),
 		  F(symphony_reply, body, FZF_ADDRESS, { FZ_MEM, FZ_RW, 0, 0 }),
 		  F(symphony_reply, body_len, FZF_LEN, NUM(0)),
-		  F(symphony_reply, reserved, FZF_RESERVED, NUM(0)),
+		  F(symphony_reply, nr_fds, FZF_NUM, NUM(0)),
+		  F(symphony_reply, fds, FZF_ADDRESS, NUM(0)),
 		  DEADLINE(symphony_reply),
 		  F(symphony_reply, offsets, FZF_OFFSETS),
 		  F(symphony_reply, max, FZF_ROOM, NUM(1)),
 		  RELEASES(symphony_reply),
-		  F(symphony_reply, reserved2, FZF_RESERVED, NUM(0)), PLACE },
+		  F(symphony_reply, limit, FZF_OUT), PLACE },
 	},
 	[FZ_CANCEL] = {
 		"cancel", SYMPHONY_IOC_CANCEL, sizeof(struct symphony_wait),

@@ -43,6 +43,9 @@
 /* Room for an answer when @reply_max is 0, in bytes of body. */
 #define SYMPHONY_REPLY_DEFAULT	4096
 
+/* Most file descriptors that go with one message. */
+#define SYMPHONY_FDS_MAX	16
+
 /* A call goes to another replica so often after one that received it died. */
 #define SYMPHONY_REISSUES_MAX	8
 
@@ -104,6 +107,8 @@ enum symphony_msg_type {
  * @SYMPHONY_LIMIT_USER_CALLS: EDQUOT: calls of the user without an outcome
  *	fetched
  * @SYMPHONY_LIMIT_USER_SERVICES: EDQUOT: services that the user claimed first
+ * @SYMPHONY_LIMIT_USER_FILES: EDQUOT: files that the user sent and that were
+ *	neither claimed nor closed
  *
  * What a user namespace uses also counts for the users who own it and the ones
  * around it: "the user" can be one of them.
@@ -124,6 +129,7 @@ enum symphony_limit {
 	SYMPHONY_LIMIT_USER_POOL	= 12,
 	SYMPHONY_LIMIT_USER_CALLS	= 13,
 	SYMPHONY_LIMIT_USER_SERVICES	= 14,
+	SYMPHONY_LIMIT_USER_FILES	= 15,
 };
 
 /* symphony_msg.flags */
@@ -159,7 +165,7 @@ enum symphony_limit {
  * @uid: effective uid of the sender's owner when it JOINed, in the receiver's
  *	user namespace; the overflow uid when it has none there
  * @gid: likewise
- * @nr_fds: reserved, 0
+ * @nr_fds: how many file descriptors came with it; see struct symphony_fds
  * @reserved: 0
  *
  * Written by the kernel; the mapping is read-only, so what was checked stays.
@@ -190,6 +196,7 @@ struct symphony_msg {
 #define SYMPHONY_FEATURE_CALL	(1ULL << 0)	/* all operations of ABI 1 */
 #define SYMPHONY_FEATURE_TENANTS (1ULL << 1)	/* grants, takeover, recovery, chains */
 #define SYMPHONY_FEATURE_URING	(1ULL << 2)	/* operations over io_uring */
+#define SYMPHONY_FEATURE_FDS	(1ULL << 3)	/* files with messages */
 
 /**
  * struct symphony_use - how much of something a user has
@@ -220,6 +227,7 @@ struct symphony_use {
  * @user_pool: (out) bytes of their pools
  * @user_calls: (out) their calls without an outcome fetched, rounded up
  * @user_services: (out) services that it claimed first
+ * @user_files: (out) files that they sent, neither claimed nor closed
  *
  * Needs no JOIN. A user is charged for what it uses in any user namespace, and
  * so is the owner of each user namespace that it is in.
@@ -239,6 +247,7 @@ struct symphony_query {
 	struct symphony_use user_pool;
 	struct symphony_use user_calls;
 	struct symphony_use user_services;
+	struct symphony_use user_files;
 };
 
 /* symphony_join.flags */
@@ -396,8 +405,8 @@ struct symphony_service {
  *	was answered, so has this one: ECANCELED, or ETIMEDOUT if that was
  *	@parent's
  * @parent_slot: the offset of its message; 0 without @parent
- * @nr_fds: reserved; 0
- * @fds: reserved; 0
+ * @nr_fds: how many file descriptors go with it, at most SYMPHONY_FDS_MAX
+ * @fds: address of them, __s32 each; see struct symphony_fds
  * @id: (in/out) 0; the call's id is written here before anyone can answer.
  *	CALL entered again with the id waits for that call instead
  * @slot: (in/out) likewise: the offset of the room set aside for the answer.
@@ -426,8 +435,9 @@ struct symphony_service {
  * too large for the receiver's pool, or @reply_max for the caller's), EAGAIN
  * (SEND, DONTWAIT: no room at the receiver now), ENOBUFS (no room in the
  * caller's own pool for the answer: RELEASE something), EDQUOT (too many
- * calls without an outcome fetched), ETIMEDOUT (the deadline passed, or there
- * was no room by then), ESRCH (@parent is not a call to answer), EINTR. And
+ * calls without an outcome fetched, or files), ETIMEDOUT (the deadline passed, or
+ * there was no room by then), ESRCH (@parent is not a call to answer), EINTR,
+ * EBADF and ELOOP (see struct symphony_fds). And
  * EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT when a BPF program refuses it.
  */
 struct symphony_call {
@@ -541,14 +551,15 @@ struct symphony_recv {
  * @content_type: enum symphony_content
  * @body: address of the body
  * @body_len: its length
- * @reserved: 0
+ * @nr_fds: how many file descriptors go with it, at most SYMPHONY_FDS_MAX
+ * @fds: address of them, __s32 each; see struct symphony_fds
  * @deadline: with RECV: as in struct symphony_recv
  * @offsets: with RECV: as in struct symphony_recv
  * @max: with RECV: as in struct symphony_recv
  * @nr: (out) with RECV: as in struct symphony_recv; can be 0
  * @release: address of offsets to release first, __u32 each
  * @nr_release: (in/out) how many; set to 0 when done
- * @reserved2: 0
+ * @limit: (out) with EDQUOT: enum symphony_limit
  *
  * A request can be released before it is answered: it stays where it is until
  * it is. An error means that the call was not answered. With RECV, 0 means
@@ -559,7 +570,8 @@ struct symphony_recv {
  * the caller, and gives EMSGSIZE here.
  *
  * Errors: ESRCH (no such call, answered before, or the caller no longer waits:
- * it cancelled, its deadline passed, it died), EMSGSIZE.
+ * it cancelled, its deadline passed, it died), EMSGSIZE, EDQUOT (see @limit),
+ * EBADF and ELOOP (see struct symphony_fds).
  */
 struct symphony_reply {
 	__u32 size;
@@ -569,14 +581,15 @@ struct symphony_reply {
 	__u32 content_type;
 	__u64 body;
 	__u32 body_len;
-	__u32 reserved;
+	__u32 nr_fds;
+	__u64 fds;
 	__u64 deadline;
 	__u64 offsets;
 	__u32 max;
 	__u32 nr;
 	__u64 release;
 	__u32 nr_release;
-	__u32 reserved2;
+	__u32 limit;
 };
 
 /* symphony_watch.flags */
@@ -650,6 +663,44 @@ struct symphony_uring {
 	__u64 reserved;
 };
 
+/**
+ * struct symphony_fds - FDS: claim the file descriptors of a message
+ * @size: sizeof(struct symphony_fds)
+ * @flags: 0
+ * @id: of the message
+ * @offset: of the message
+ * @nr: room at @fds
+ * @fds: address of room for the message's @nr_fds numbers, __s32 each
+ *
+ * A request (CALL, SEND) and an answer (REPLY) take along what the descriptors
+ * in @fds refer to when they are made; the sender keeps its own. They belong to
+ * that message and move with it to another replica. FDS puts them, close-on-exec
+ * and in their order, into the process's table: all, or none of them; what is
+ * at @fds after an error means nothing. They can be claimed once. What is not is
+ * closed when the message is RELEASEd or its endpoint dies, when the call ends
+ * before it was received, and when the answer comes too late.
+ *
+ * With an IDEMPOTENT call they are kept until it has its outcome, claimed or
+ * not, and come again with the request if that is reissued.
+ *
+ * The sender's user is charged for them from when the message is made until they
+ * are claimed (or kept no more) or closed: EDQUOT. A file of this device is
+ * refused with ELOOP, an io_uring with EINVAL.
+ *
+ * Errors: ESRCH (no such message, or it was released), ENOENT (nothing came with
+ * it, or it was claimed), EBUSY (another thread is claiming it), ERANGE (@nr is
+ * too small), EMFILE (the process's table is full), and whatever a security
+ * module refuses a file with.
+ */
+struct symphony_fds {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u32 offset;
+	__u32 nr;
+	__u64 fds;
+};
+
 #define SYMPHONY_IOC_MAGIC	0xB5
 
 #define SYMPHONY_IOC_QUERY	_IO(SYMPHONY_IOC_MAGIC, 0x00)
@@ -668,5 +719,6 @@ struct symphony_uring {
 /* 0x0d and 0x0e are reserved for PUBLISH and SUBSCRIBE. */
 #define SYMPHONY_IOC_DRAIN	_IO(SYMPHONY_IOC_MAGIC, 0x0f)
 #define SYMPHONY_IOC_GRANT	_IO(SYMPHONY_IOC_MAGIC, 0x10)
+#define SYMPHONY_IOC_FDS	_IO(SYMPHONY_IOC_MAGIC, 0x11)
 
 #endif /* _UAPI_LINUX_SYMPHONY_H */
