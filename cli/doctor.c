@@ -224,6 +224,7 @@ static void check_limits(struct report *report)
 	check_use(report, "bytes of pools", "user_pool_max", &info.user_pool);
 	check_use(report, "calls", "user_calls_max", &info.user_calls);
 	check_use(report, "ids", "user_services_max", &info.user_services);
+	check_use(report, "files on the way", "user_files_max", &info.user_files);
 }
 
 static void check_bus(struct report *report, const struct cli *cli)

@@ -232,6 +232,7 @@ SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_er
 	info->user_pool = use(answer.user_pool);
 	info->user_calls = use(answer.user_calls);
 	info->user_services = use(answer.user_services);
+	info->user_files = use(answer.user_files);
 	return 0;
 }
 

@@ -90,6 +90,7 @@ static const char *const limits[] = {
 	[SYMPHONY_LIMIT_USER_POOL] = "this user's receive pools are as large as one's may be (the module's user_pool_max): close connections, or open them with a smaller pool_size",
 	[SYMPHONY_LIMIT_USER_CALLS] = "this user's connections have as many calls without an outcome as one's may (the module's user_calls_max): wait for some",
 	[SYMPHONY_LIMIT_USER_SERVICES] = "this user claimed as many ids as one may (the module's user_services_max)",
+	[SYMPHONY_LIMIT_USER_FILES] = "this user has as many files on the way as one may (the module's user_files_max): wait until some were taken",
 };
 
 bool error_limit(struct sbus_error *error, int err, uint32_t limit, const char *what,

@@ -48,6 +48,7 @@ class Limits(TypedDict):
     user_pool: Use
     user_calls: Use
     user_services: Use
+    user_files: Use
 
 class Bus:
     def __init__(

@@ -297,6 +297,7 @@ struct sbus_use {
  * @user_pool: bytes of their pools
  * @user_calls: their calls without an outcome fetched
  * @user_services: ids that it claimed first
+ * @user_files: files that they sent, neither taken nor closed
  */
 struct sbus_info {
 	size_t size;
@@ -312,6 +313,7 @@ struct sbus_info {
 	struct sbus_use user_pool;
 	struct sbus_use user_calls;
 	struct sbus_use user_services;
+	struct sbus_use user_files;
 };
 
 /**
