@@ -3,7 +3,7 @@
 
 KSELFTEST_INC ?= /usr/local/include/kselftest
 
-device_shared := device claim
+device_shared := device claim files
 device_faults := fault trial operations_life operations_call operations_ring
 device_tests := $(filter-out $(device_shared) $(device_faults) ring told %.bpf,$(basename $(notdir $(wildcard tests/device/*.c))))
 device_progs := $(addprefix $(O)/tests/device-,$(device_tests))

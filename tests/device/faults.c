@@ -47,7 +47,7 @@ static bool is_clean(const struct operation *op, enum fault_way way, int ret,
 	if (ret == op->ends_with || !failed)
 		return ret == op->ends_with;
 	if (way == FAULT_POINTS && !(op->flags & TRIAL_WORKERS) &&
-	    ret != (op->error && strstr(fault_where(), "unused_fd") ? op->error :
+	    ret != (op->error && strstr(fault_where(), "_fd") ? op->error :
 		    fault_was_copy() ? -EFAULT : -ENOMEM))
 		return false;
 	return ret == -ENOMEM || ret == -EFAULT || ret == op->error;

@@ -74,11 +74,14 @@ static int have_endpoint(struct tenant *t)
 	return t->ep.pool ? 0 : ep_join_bus(&t->ep, dev_bus(), 0, 0, 0);
 }
 
-static int take_call(struct tenant *t, __u32 *limit)
+static int take_call_with(struct tenant *t, __u32 *limit, __u32 nr_fds)
 {
 	struct symphony_call call = ep_request(0, NULL, 0);
 	int ret = have_endpoint(t) ?: ep_resolve(&t->ep, "svc", &call.handle);
+	int file = STDERR_FILENO;
 
+	call.fds = (uintptr_t)&file;
+	call.nr_fds = nr_fds;
 	call.deadline = 0;
 	call.reply_max = 1;
 	ret = ret ?: ep_send(&t->ep, &call);
@@ -86,6 +89,16 @@ static int take_call(struct tenant *t, __u32 *limit)
 	t->calls[t->nr].slot = call.slot;
 	*limit = call.limit;
 	return ret;
+}
+
+static int take_call(struct tenant *t, __u32 *limit)
+{
+	return take_call_with(t, limit, 0);
+}
+
+static int take_file(struct tenant *t, __u32 *limit)
+{
+	return take_call_with(t, limit, 1);
 }
 
 static int drop_call(struct tenant *t)
@@ -155,6 +168,12 @@ FIXTURE_VARIANT_ADD(ledger, calls) {
 	.limit = SYMPHONY_LIMIT_USER_CALLS,
 	.use = offsetof(struct symphony_query, user_calls), .used = 128,
 	.take = take_call, .drop = drop_call,
+};
+FIXTURE_VARIANT_ADD(ledger, files) {
+	.param = "user_files_max", .max = 4, .fits = 4, .lot = 1,
+	.limit = SYMPHONY_LIMIT_USER_FILES,
+	.use = offsetof(struct symphony_query, user_files), .used = 4,
+	.take = take_file, .drop = drop_call,
 };
 FIXTURE_VARIANT_ADD(ledger, services) {
 	.param = "user_services_max", .max = 4, .fits = 4, .lot = 1,

@@ -2,6 +2,7 @@
 /* What is tried with something failing in it: calls and messages; see trial.h. */
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "trial.h"
 
@@ -264,6 +265,24 @@ static int send_child_prepare(struct trial *t)
 	return ret;
 }
 
+/* Three files, in @offsets. */
+static int files_prepare(struct trial *t)
+{
+	t->file = memfd_create("trial", MFD_CLOEXEC);
+	for (int i = 0; i < 3; i++)
+		t->offsets[i] = t->file;
+	return t->file < 0 ? -errno : 0;
+}
+
+static int send_files_prepare(struct trial *t)
+{
+	int ret = files_prepare(t) ?: call_is(t, 100);
+
+	t->call.fds = (uintptr_t)t->offsets;
+	t->call.nr_fds = 3;
+	return ret;
+}
+
 static int send_run(struct trial *t)
 {
 	int ret = ep_send(&t->client, &t->call);
@@ -452,6 +471,15 @@ static int reply_error_prepare(struct trial *t)
 		reply_is(t, 100, SYMPHONY_REPLY_ERROR | SYMPHONY_REPLY_RELEASE);
 }
 
+static int reply_files_prepare(struct trial *t)
+{
+	int ret = files_prepare(t) ?: reply_prepare(t);
+
+	t->reply.fds = (uintptr_t)t->offsets;
+	t->reply.nr_fds = 3;
+	return ret;
+}
+
 /* Larger than the room that the caller set aside: from a lane in its pool. */
 static int reply_larger_prepare(struct trial *t)
 {
@@ -537,6 +565,39 @@ static const char *reply_verify(struct trial *t)
 	return NULL;
 }
 
+static int fds_prepare(struct trial *t)
+{
+	int ret = send_files_prepare(t) ?: send_run(t);
+
+	t->msg = ep_next(&t->server, -1);
+	return ret ?: t->msg ? 0 : -errno;
+}
+
+static int fds_run(struct trial *t)
+{
+	struct symphony_fds fds = {
+		.size = sizeof(fds), .id = t->msg->id,
+		.offset = ep_offset(&t->server, t->msg), .nr = 3,
+		.fds = (uintptr_t)(t->offsets + 3),
+	};
+
+	return dev_ioctl(t->server.fd, SYMPHONY_IOC_FDS, &fds);
+}
+
+/* All were claimed; after an error they can be. */
+static const char *fds_verify(struct trial *t)
+{
+	int ret = t->ret ? fds_run(t) : 0;
+
+	for (int i = 0; i < 3 && !ret; i++)
+		close(t->offsets[3 + i]);
+	if (ret || fds_run(t) != -ENOENT)
+		return "files are lost, or there twice";
+	if (ep_reply(&t->server, t->msg, NULL, 0, SYMPHONY_REPLY_RELEASE))
+		return "a message that cannot be answered";
+	return NULL;
+}
+
 static int release_prepare(struct trial *t)
 {
 	t->release = (struct symphony_release){
@@ -594,6 +655,8 @@ const struct operation call_operations[] = {
 	   .verify = send_parked_verify),
 	OP("SEND, for another call", .prepare = send_child_prepare, .run = send_run,
 	   .verify = send_child_verify),
+	OP("SEND, with files", .prepare = send_files_prepare, .run = send_run,
+	   .verify = send_verify),
 	OP("CANCEL, of what is queued", .prepare = cancel_prepare,
 	   .run = cancel_run, .verify = cancel_verify),
 	OP("CANCEL, of what was received", .prepare = cancel_received_prepare,
@@ -617,6 +680,8 @@ const struct operation call_operations[] = {
 	   .run = reply_run, .verify = reply_verify),
 	OP("REPLY, large", .prepare = reply_large_prepare, .run = reply_run,
 	   .verify = reply_verify),
+	OP("REPLY, with files", .prepare = reply_files_prepare, .run = reply_run,
+	   .verify = reply_verify),
 	OP("REPLY, of what is not in memory", .prepare = reply_absent_prepare,
 	   .run = reply_run, .verify = reply_verify),
 	OP("REPLY, refused", .prepare = reply_refused_prepare, .run = reply_run,
@@ -626,6 +691,8 @@ const struct operation call_operations[] = {
 	   .verify = reply_verify),
 	OP("REPLY and RECV", .flags = TRIAL_LATE, .prepare = reply_recv_prepare,
 	   .run = reply_run, .verify = reply_verify),
+	OP("FDS", .prepare = fds_prepare, .run = fds_run, .verify = fds_verify,
+	   .error = -EMFILE),
 	OP("RELEASE", .flags = TRIAL_LATE, .prepare = release_prepare,
 	   .run = release_run, .verify = release_verify),
 	{}

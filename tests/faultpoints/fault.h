@@ -216,6 +216,8 @@ static inline unsigned long fault_copy_from(void *to, const void __user *from,
 #define get_unused_fd_flags(flags)					\
 	(SYMP_FAULT("get_unused_fd_flags") ? -EMFILE :			\
 	 (get_unused_fd_flags)(flags))
+#define receive_fd(file, ufd, flags)					\
+	(SYMP_FAULT("receive_fd") ? -EMFILE : (receive_fd)(file, ufd, flags))
 #define vm_insert_pages(vma, addr, pages, nr)				\
 	(SYMP_FAULT("vm_insert_pages") ? -ENOMEM :			\
 	 (vm_insert_pages)(vma, addr, pages, nr))
