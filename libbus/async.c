@@ -18,6 +18,7 @@
 #include "error.h"
 #include "message.h"
 #include "notice.h"
+#include "parcel.h"
 #include "receive.h"
 #include "service.h"
 #include "slot.h"
@@ -35,7 +36,12 @@ static void run(struct sbus_slot *slot, struct sbus_message *reply, int status, 
 	struct sbus_error error = SBUS_ERROR_INIT;
 	const char *id = slot->service->id;
 
-	if (likely(!status && !(reply->msg->flags & SYMPHONY_MSG_ERROR))) {
+	if (unlikely(!status && reply->msg->content_type & SYMPHONY_CONTENT_SEALED &&
+		     parcel_open(reply, &error))) {
+		error_extension(&error, id);
+		slot->fn(NULL, &error, slot->userdata);
+		sbus_error_clear(&error);
+	} else if (likely(!status && !(reply->msg->flags & SYMPHONY_MSG_ERROR))) {
 		slot->fn(reply, NULL, slot->userdata);
 	} else {
 		if (status && slot->id)
@@ -82,6 +88,19 @@ static void over_locked(struct sbus_slot *slot, int status)
 	atomic_store_explicit(&bus->unsettled, true, memory_order_relaxed);
 }
 
+/* There is no pool for the body of @slot: is there a file? No lock held. */
+static bool seal(const struct sbus *bus, struct sbus_slot *slot)
+{
+	struct symphony_call *call = &slot->call;
+
+	if (call->limit != SYMPHONY_LIMIT_BODY || !bus->may_seal ||
+	    (!slot->parcel && parcel_new(&slot->parcel, NULL, 0)) ||
+	    !parcel_seal(slot->parcel, (void *)(uintptr_t)call->body, call->body_len))
+		return false;
+	parcel_name(slot->parcel, call);
+	return true;
+}
+
 /* SEND, the lock dropped meanwhile; the caller has a reference. */
 static int send_locked(struct sbus *bus, struct sbus_slot *slot)
 {
@@ -97,7 +116,11 @@ static int send_locked(struct sbus *bus, struct sbus_slot *slot)
 	call->nr_release = release.nr;
 	do
 		r = bus_ioctl(bus, SYMPHONY_IOC_SEND, call);
-	while (r == -EINTR);
+	while (r == -EINTR || (unlikely(r == -EMSGSIZE) && seal(bus, slot)));
+	if (unlikely(slot->parcel && !r)) {
+		parcel_free(slot->parcel);
+		slot->parcel = NULL;
+	}
 	bus_lock(bus);
 	if (unlikely(call->nr_release))
 		release_untake_locked(bus, &release, call->nr_release);
@@ -219,10 +242,11 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *request, sbus_reply_fn fn,
 			     void *userdata, struct sbus_slot **ret, struct sbus_error *error)
 {
+	struct parcel *parcel = NULL;
 	struct service *service;
 	struct sbus_slot *slot;
 	struct chain chain;
-	bool waits;
+	bool waits, in_file;
 	int r;
 
 	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
@@ -236,19 +260,30 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	r = chain_begin(bus, request, &chain, error);
 	if (r)
 		return r;
+	in_file = request->body_len >= bus->sealed_min && bus->may_seal;
+	if (unlikely(in_file || request->nr_fds)) {
+		r = parcel_new(&parcel, request->fds, request->nr_fds);
+		if (r)
+			return error_refused(error, bus, request->extension, r, SYMPHONY_LIMIT_NONE);
+		if (in_file)
+			parcel_seal(parcel, request->body, request->body_len);
+	}
 
 	bus_lock(bus);
 	service = service_find_locked(bus, request->extension);
 	if (unlikely(!service)) {
 		bus_unlock(bus);
 		r = service_resolve(bus, request->extension, &service, error);
-		if (r)
+		if (r) {
+			parcel_free(parcel);
 			return r;
+		}
 		bus_lock(bus);
 	}
 	slot = slot_take_locked(bus, SLOT_CALL, ret);
 	if (!slot) {
 		bus_unlock(bus);
+		parcel_free(parcel);
 		return sbus_error_set(error, -ENOMEM, "out of memory");
 	}
 	slot->fn = fn;
@@ -269,6 +304,10 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 		.deadline = bus_deadline(request->deadline, request->timeout),
 		.cookie = (uintptr_t)slot,
 	};
+	if (unlikely(parcel)) {
+		slot->parcel = parcel;
+		parcel_name(parcel, &slot->call);
+	}
 	if (chain.parent)
 		chain_name(&slot->call, chain.parent);
 	/* For this function: the outcome can be faster. */

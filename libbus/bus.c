@@ -16,6 +16,8 @@
 #include "watch.h"
 
 #define DEVICE "/dev/symphony"
+/* A file costs more than a pool; but an answer of this size finds no room in most. */
+#define SEALED_ANSWER (512U << 10)
 #define QUEUE_DEFAULT 65536
 
 static int query(int fd, struct symphony_query *query)
@@ -143,6 +145,9 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	}
 	bus->pool = pool;
 	bus->pool_size = join.pool_size;
+	bus->may_seal = params->sealed_min != UINT32_MAX;
+	bus->sealed_min = params->sealed_min ? params->sealed_min : UINT32_MAX;
+	bus->sealed_answer_min = params->sealed_min ? params->sealed_min : SEALED_ANSWER;
 	bus->endpoint = join.endpoint;
 	bus->creator = join.flags & (SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_INHERIT);
 	*ret = bus;

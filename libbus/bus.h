@@ -52,6 +52,9 @@ struct sbus {
 	const char *pool;
 	uint32_t pool_size;
 	uint32_t queue_max;
+	bool may_seal;			/* bodies can be in files: */
+	uint32_t sealed_min;		/* requests' from here on, and if no pool holds them; */
+	uint32_t sealed_answer_min;	/* answers' from here on */
 	uint64_t endpoint;
 	bool creator;
 	char name[SBUS_NAME_MAX + 1];

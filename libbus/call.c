@@ -8,6 +8,7 @@
 #include "error.h"
 #include "json.h"
 #include "message.h"
+#include "parcel.h"
 #include "receive.h"
 #include "service.h"
 
@@ -57,6 +58,48 @@ static int call_until_over(struct sbus *bus, const struct sbus_request *request,
 	}
 }
 
+static bool is_body_too_large(const struct symphony_call *call, int r)
+{
+	return r == -EMSGSIZE && !call->id && call->limit == SYMPHONY_LIMIT_BODY;
+}
+
+/* The same, with files, and the body in one if it is to be, or no pool holds it. */
+static int call_packed(struct sbus *bus, const struct sbus_request *request,
+		       const struct sbus_message *parent, struct symphony_call *call, bool seal)
+{
+	struct parcel parcel;
+	int r;
+
+	r = parcel_pack(&parcel, request->fds, request->nr_fds);
+	if (r)
+		return r;
+	if (seal)
+		parcel_seal(&parcel, request->body, request->body_len);
+	parcel_name(&parcel, call);
+	r = call_until_over(bus, request, parent, call);
+	if (is_body_too_large(call, r) && bus->may_seal &&
+	    parcel_seal(&parcel, request->body, request->body_len)) {
+		parcel_name(&parcel, call);
+		r = call_until_over(bus, request, parent, call);
+	}
+	parcel_empty(&parcel);
+	return r;
+}
+
+static int call_make(struct sbus *bus, const struct sbus_request *request,
+		     const struct sbus_message *parent, struct symphony_call *call)
+{
+	bool seal = request->body_len >= bus->sealed_min && bus->may_seal;
+	int r;
+
+	if (unlikely(seal || request->nr_fds))
+		return call_packed(bus, request, parent, call, seal);
+	r = call_until_over(bus, request, parent, call);
+	if (unlikely(is_body_too_large(call, r)) && bus->may_seal)
+		r = call_packed(bus, request, parent, call, true);
+	return r;
+}
+
 static int outcome(struct sbus *bus, const struct service *service,
 		   const struct symphony_call *call, struct sbus_message **spare,
 		   struct sbus_message **reply, struct sbus_error *error)
@@ -67,6 +110,15 @@ static int outcome(struct sbus *bus, const struct service *service,
 		return error_call(error, bus, service->id, call->id, call->status, call->needed);
 	*spare = NULL;
 	message_set(message, bus, call->offset);
+	if (unlikely(message->msg->content_type & SYMPHONY_CONTENT_SEALED)) {
+		int r = parcel_open(message, error);
+
+		if (r) {
+			error_extension(error, service->id);
+			sbus_message_unref(message);
+			return r;
+		}
+	}
 	if (unlikely(message->msg->flags & SYMPHONY_MSG_ERROR)) {
 		int r = error_reply(error, service->id, message);
 
@@ -149,11 +201,11 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 	if (unlikely(request->cancel)) {
 		r = cancel_enter(request->cancel, bus, &call);
 		if (!r) {
-			r = call_until_over(bus, request, chain.parent, &call);
+			r = call_make(bus, request, chain.parent, &call);
 			cancel_leave(request->cancel);
 		}
 	} else {
-		r = call_until_over(bus, request, chain.parent, &call);
+		r = call_make(bus, request, chain.parent, &call);
 	}
 	if (unlikely(r))
 		call_failed(bus, service, &call, r, error);

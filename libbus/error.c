@@ -144,6 +144,14 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 		sbus_error_set(error, err, "the answer of \"%s\" is larger than the room for it: call again with reply_max = %u, or more room in the pool",
 			       extension, needed);
 		break;
+	case EBADF:
+	case ELOOP:
+	case E2BIG:
+		sbus_error_set(error, err, "no call of \"%s\": %s", extension,
+			       err == -EBADF ? "one of its file descriptors is not open" :
+			       err == -ELOOP ? "one of its files is a connection to a bus" :
+			       "more than 16 files");
+		break;
 	case ENOBUFS:
 		sbus_error_set(error, err, "no call of \"%s\": %u calls wait here for room already (queue_max): wait for outcomes",
 			       extension, bus->queue_max);

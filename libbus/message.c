@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "notice.h"
+#include "parcel.h"
 #include "receive.h"
 #include "reply.h"
 #include "service.h"
@@ -67,6 +68,10 @@ static void end(struct sbus_message *message)
 		notice_leave(message);
 	yyjson_doc_free(message->doc);
 	message->doc = NULL;
+	if (unlikely(message->attached)) {
+		attached_free(message->attached);
+		message->attached = NULL;
+	}
 }
 
 void message_reset(struct sbus_message *message)
@@ -110,6 +115,11 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message)
 
 SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_t *len)
 {
+	if (unlikely(message->attached && message->attached->map)) {
+		if (len)
+			*len = message->attached->map_len;
+		return message->attached->map;
+	}
 	if (len)
 		*len = message->msg->body_len;
 	return (const char *)message->msg + message->msg->header_len;
@@ -145,9 +155,9 @@ SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 	size_t len;
 
 	if (!message->doc) {
-		if (message->msg->content_type != SYMPHONY_CONTENT_JSON)
+		if (sbus_message_content(message) != SYMPHONY_CONTENT_JSON)
 			return sbus_error_set(error, -EMEDIUMTYPE, "the body's content type is %u, not JSON",
-					      message->msg->content_type);
+					      sbus_message_content(message));
 		body = sbus_message_body(message, &len);
 		/* Not in place: the pool cannot be written. */
 		message->doc = yyjson_read_opts((char *)body, len, 0, NULL, &problem);
@@ -170,7 +180,7 @@ SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 
 SBUS_API uint32_t sbus_message_content(const struct sbus_message *message)
 {
-	return message->msg->content_type;
+	return message->msg->content_type & ~SYMPHONY_CONTENT_SEALED;
 }
 
 SBUS_API uint64_t sbus_message_id(const struct sbus_message *message)

@@ -12,6 +12,7 @@ struct sbus_message {
 	const struct symphony_msg *msg;
 	struct sbus *bus;		/* referenced */
 	yyjson_doc *doc;
+	struct attached *attached;	/* what came beside the bytes in the pool, or NULL */
 	atomic_bool answered;		/* only a request that is not can be answered */
 	bool entered;			/* on @bus->entered; false in a spare one */
 	struct sbus_message *next_spare;

@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "held.h"
 #include "notice.h"
+#include "parcel.h"
 #include "reply.h"
 
 __thread struct receiver *receiver_innermost
@@ -157,6 +158,18 @@ int receiver_fetch(struct receiver *receiver, bool wait)
 	return receiver->nr = recv.nr;
 }
 
+/* Its body is in a file: is it? Otherwise its caller is told so. */
+static bool open_body(struct sbus_message *message)
+{
+	struct sbus_error error = SBUS_ERROR_INIT;
+	bool is = !parcel_open(message, &error);
+
+	if (!is)
+		sbus_reply_errorv(message, &error);
+	sbus_error_clear(&error);
+	return is;
+}
+
 static void handle_request(struct receiver *receiver, struct sbus_message *message)
 {
 	struct sbus_message *former = chain_current;
@@ -166,7 +179,9 @@ static void handle_request(struct receiver *receiver, struct sbus_message *messa
 	receiver->current = message;
 	atomic_store_explicit(&receiver->current_id, message->id, memory_order_relaxed);
 	chain_current = message;
-	if (likely(bus->handler))
+	if (unlikely(message->msg->content_type & SYMPHONY_CONTENT_SEALED) && !open_body(message))
+		r = 0;
+	else if (likely(bus->handler))
 		r = bus->handler(message, bus->handler_data);
 	if (unlikely(r < 0))
 		reply_failure(message, r);

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "held.h"
 #include "json.h"
+#include "parcel.h"
 #include "receive.h"
 
 struct answer {
@@ -21,6 +22,60 @@ struct answer {
 	bool stays;			/* @data does, until @destroy */
 	void (*destroy)(void *data);
 };
+
+/* An error reply has none, so that it can be made when they cannot be sent. */
+static uint32_t nr_pushed(const struct sbus_message *request, uint32_t flags)
+{
+	return likely(!request->attached || flags & SYMPHONY_REPLY_ERROR) ?
+		0 : request->attached->nr_pushed;
+}
+
+static bool is_packed(const struct sbus_message *request, const struct answer *answer)
+{
+	return unlikely(nr_pushed(request, answer->flags) ||
+			(answer->len >= request->bus->sealed_answer_min &&
+			 request->bus->may_seal));
+}
+
+static int reply_until_over(const struct sbus *bus, struct symphony_reply *arg)
+{
+	int r;
+
+	do
+		r = bus_ioctl(bus, SYMPHONY_IOC_REPLY, arg);
+	while (r == -EINTR);
+	return r;
+}
+
+/* With files, or the body in one. */
+static int reply_packed(struct sbus_message *request, struct symphony_reply *arg)
+{
+	struct symphony_reply plain = *arg;
+	uint32_t nr = nr_pushed(request, arg->flags);
+	struct parcel parcel;
+	int r;
+
+	r = parcel_pack(&parcel, nr ? request->attached->pushed : NULL, nr);
+	if (r)
+		return r;
+	if (arg->body_len >= request->bus->sealed_answer_min && request->bus->may_seal)
+		parcel_seal(&parcel, (void *)(uintptr_t)arg->body, arg->body_len);
+	arg->fds = (uintptr_t)parcel.fds;
+	arg->nr_fds = parcel.nr;
+	if (parcel.is_sealed) {
+		arg->body = (uintptr_t)&parcel.sealed;
+		arg->body_len = sizeof(parcel.sealed);
+		arg->content_type |= SYMPHONY_CONTENT_SEALED;
+	}
+	r = reply_until_over(request->bus, arg);
+	/* It is not the user who wanted a file. */
+	if (r == -EDQUOT && parcel.is_sealed && !nr)
+		r = reply_until_over(request->bus, &plain);
+	parcel_empty(&parcel);
+	if (!r && nr)
+		attached_sent(request->attached);
+	return r;
+}
 
 static int send_now(struct sbus_message *request, const struct answer *answer)
 {
@@ -35,11 +90,11 @@ static int send_now(struct sbus_message *request, const struct answer *answer)
 	};
 	int r;
 
-	do
-		r = bus_ioctl(request->bus, SYMPHONY_IOC_REPLY, &arg);
-	while (r == -EINTR);
+	r = is_packed(request, answer) ? reply_packed(request, &arg) :
+					 reply_until_over(request->bus, &arg);
 	/* It was not answered, and can still be. */
-	if (unlikely(r == -EFAULT || r == -ENOMEM))
+	if (unlikely(r == -EFAULT || r == -ENOMEM || r == -EDQUOT || r == -EBADF ||
+		     r == -ELOOP || r == -EINVAL))
 		atomic_store(&request->answered, false);
 	return r;
 }
@@ -53,7 +108,8 @@ static struct receiver *can_wait(struct sbus_message *request, const struct answ
 	struct receiver *receiver = receiver_innermost;
 	bool last, stays;
 
-	if (!receiver || receiver->current != request || receiver->answering)
+	if (!receiver || receiver->current != request || receiver->answering ||
+	    is_packed(request, answer))
 		return NULL;
 	last = receiver->next == receiver->nr;
 	stays = answer->stays && (last || answer->destroy);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "async.h"
+#include "parcel.h"
 
 #define SPARES_MAX 1024
 
@@ -24,6 +25,7 @@ struct sbus_slot *slot_take_locked(struct sbus *bus, enum slot_kind kind, bool u
 	slot->kind = kind;
 	slot->bus = bus;
 	slot->cancelled = false;
+	slot->parcel = NULL;
 	slot->refs = user ? 2 : 1;
 	slot->user_refs = user ? 1 : 0;
 	list_init(&slot->node);
@@ -38,6 +40,8 @@ void slot_put(struct sbus_slot *slot)
 
 	if (atomic_fetch_sub(&slot->refs, 1) != 1)
 		return;
+	if (unlikely(slot->parcel))
+		parcel_free(slot->parcel);
 	bus_lock(bus);
 	if (bus->nr_spare_slots < SPARES_MAX) {
 		slot->userdata = bus->spare_slots;

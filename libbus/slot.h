@@ -35,6 +35,7 @@ struct sbus_slot {
 	enum slot_state state;
 	bool cancelled;
 	struct list node;
+	struct parcel *parcel;	/* until the call is made, or NULL */
 
 	union {
 		struct {

@@ -253,9 +253,15 @@ TEST_F(call, body_too_large_is_refused)
 	size_t len = 64 << 20;
 	char *body = calloc(1, len);
 	struct sbus_request request = request_for("echo", "echo", body, len);
+	struct sbus_params params = {
+		.size = sizeof(params), .bus = test_bus(), .sealed_min = UINT32_MAX,
+	};
+	struct sbus *bus;
 
-	EXPECT_EQ(-EMSGSIZE, sbus_call(self->bus, &request, &self->reply, &self->error));
+	ASSERT_EQ(0, sbus_open(&bus, &params, &self->error));
+	EXPECT_EQ(-EMSGSIZE, sbus_call(bus, &request, &self->reply, &self->error));
 	EXPECT_EQ(0, self->error.call);
+	sbus_unref(bus);
 	free(body);
 }
 

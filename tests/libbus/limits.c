@@ -26,7 +26,7 @@ static struct sbus *open_pool(uint32_t flags, uint32_t pool_size, struct sbus_er
 {
 	struct sbus_params params = {
 		.size = sizeof(params), .flags = flags, .bus = test_bus(), .mode = 0666,
-		.pool_size = pool_size,
+		.pool_size = pool_size, .sealed_min = UINT32_MAX,
 	};
 	struct sbus *bus = NULL;
 

@@ -170,6 +170,9 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  * @pool_size: bytes of receive pool, 0: the module's default
  * @queue_max: asynchronous calls that may wait here for room at the receiver,
  *	0: 65536
+ * @sealed_min: bodies of so many bytes and more, of requests and answers, do not
+ *	go through pools but in files; 0: requests that the receiver's pool cannot
+ *	hold, and answers of 512 KiB and more; UINT32_MAX: none
  * @reserve: with CREATE: ids, ended by NULL, that are the creator's from the
  *	beginning: claiming one of these needs a grant. NULL: none
  *
@@ -187,6 +190,7 @@ struct sbus_params {
 	uint32_t pool_size;
 	uint32_t queue_max;
 	const char *const *reserve;
+	uint32_t sealed_min;
 };
 
 /**
@@ -381,8 +385,8 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message);
  * @message: the message
  * @len: (out) how many; may be NULL
  *
- * Return: the body, read-only, in the receive pool (nothing was copied, and
- * nobody can change it), 8-byte aligned, not terminated; valid until the last
+ * Return: the body, read-only, in the receive pool, or in memory of its own if it is
+ * large (nothing was copied, and nobody can change it), 8-byte aligned, not terminated; valid until the last
  * reference is dropped.
  */
 SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_t *len);
@@ -400,6 +404,35 @@ SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_
  */
 SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 			       struct sbus_error *error);
+
+/**
+ * sbus_message_nr_fds() - how many files came with a message
+ * @message: a request, or an answer
+ */
+SBUS_API unsigned int sbus_message_nr_fds(const struct sbus_message *message);
+
+/**
+ * sbus_message_fd() - a file that came with a message
+ * @message: the message
+ * @index: from 0, in the sender's order
+ *
+ * The first call for a message puts all of its files into this process's table. Two
+ * threads must not make that at once.
+ *
+ * Return: the descriptor, close-on-exec; it is the message's, and closed with the
+ * last reference to that. Errors: ENXIO (there is none, or it was taken), EMFILE
+ * (the process has as many files as it may), ENOMEM, EPERM, ESHUTDOWN.
+ */
+SBUS_API int sbus_message_fd(struct sbus_message *message, unsigned int index);
+
+/**
+ * sbus_message_take_fd() - likewise, and have it
+ * @message: the message
+ * @index: from 0
+ *
+ * Return: as sbus_message_fd(); the descriptor is the caller's, to be closed.
+ */
+SBUS_API int sbus_message_take_fd(struct sbus_message *message, unsigned int index);
 
 /** sbus_message_content() - enum sbus_content of the body */
 SBUS_API uint32_t sbus_message_content(const struct sbus_message *message);
@@ -460,6 +493,13 @@ SBUS_API const char *sbus_message_extension(const struct sbus_message *message);
  *	for; NULL: the thread's current one, if the connection received it (see
  *	sbus_set_current())
  * @flags: SBUS_CALL_*
+ * @fds: file descriptors whose files go with the request; they stay the caller's,
+ *	which can close them when the function has returned
+ * @nr_fds: how many, at most 16
+ *
+ * A body that is too large for the receiver's pool (see @sbus_params.sealed_min) is
+ * written to a memory file that nobody can change any more, which the receiver maps;
+ * neither side sees a difference.
  *
  * A call that is made for another ends with it. The earlier of both deadlines
  * counts; when @parent has an outcome before it was answered (its caller
@@ -483,6 +523,8 @@ struct sbus_request {
 	void *interrupted_data;
 	struct sbus_message *parent;
 	uint32_t flags;
+	const int *fds;
+	size_t nr_fds;
 };
 
 #define SBUS_REQUEST_INIT(id) { .size = sizeof(struct sbus_request), .extension = (id) }
@@ -502,8 +544,10 @@ struct sbus_request {
  * ETIMEDOUT, ECANCELED, EMSGSIZE (the body is too large for the receiver, or
  * the answer for this side: then error->needed says what to try as
  * reply_max), ENOBUFS (no room for the answer: drop messages you hold),
- * EDQUOT, EINVAL (an id that cannot be one), ESHUTDOWN, EPERM (after fork),
- * ENOMEM.
+ * EDQUOT, EINVAL (an id that cannot be one; a file that cannot be sent), EBADF, ELOOP
+ * (@fds: not open; a connection to a bus), E2BIG (more than 16 of them), EBADMSG (the
+ * answer says that its body is in a file, and it is not), ESHUTDOWN, EPERM (after
+ * fork), ENOMEM.
  */
 SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		       struct sbus_message **reply, struct sbus_error *error);
@@ -1052,6 +1096,21 @@ SBUS_API int sbus_reply_error(struct sbus_message *request, int64_t code, const 
  * @error: its code (or, when that is 0, its errno), message and data are sent
  */
 SBUS_API int sbus_reply_errorv(struct sbus_message *request, const struct sbus_error *error);
+
+/**
+ * sbus_reply_push_fd() - the answer to a request takes a file along
+ * @request: the request, which is not answered yet
+ * @fd: the descriptor; on success it is the request's, which closes it when the
+ *	answer was sent, or with the last reference
+ *
+ * For an answer by any sbus_reply_*(), which is sent at once then. That can fail with
+ * EDQUOT, EBADF, ELOOP (a connection to a bus) or EINVAL (a file that cannot be
+ * sent): then the request was not answered, and still has the files. An error
+ * reply takes none.
+ *
+ * Errors: EALREADY, E2BIG (16 are there), EBADF, ENOMEM.
+ */
+SBUS_API int sbus_reply_push_fd(struct sbus_message *request, int fd);
 
 /* --- watching ----------------------------------------------------------- */
 

@@ -61,6 +61,23 @@ enum symphony_content {
 	SYMPHONY_CONTENT_JSON	= 1,
 };
 
+/*
+ * With the number: the body is a struct symphony_sealed, and the bytes that the
+ * number is about are in the last of the message's files. Libraries agree on this.
+ */
+#define SYMPHONY_CONTENT_SEALED	(1U << 31)
+
+/**
+ * struct symphony_sealed - a body that is in a file
+ * @len: bytes of it; the size of the file
+ *
+ * The file is a memfd with F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK and
+ * F_SEAL_SEAL. The receiver checks that, and its size, before it maps it.
+ */
+struct symphony_sealed {
+	__u64 len;
+};
+
 /**
  * enum symphony_msg_type - what a message in the pool is
  * @SYMPHONY_MSG_CALL: a request; answer it with REPLY
