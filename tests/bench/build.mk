@@ -2,7 +2,7 @@
 # The benchmarks, in $(O)/bench/, and the gauge that CI reads.
 
 bench-progs := batch calibrate futex pipe seqpacket symphony
-bench-lib-progs := libsymphony pit
+bench-lib-progs := large libsymphony pit
 bench-plugins := member.so
 
 USER_TARGETS += $(addprefix $(O)/bench/,$(bench-progs) $(bench-lib-progs) $(bench-plugins))
