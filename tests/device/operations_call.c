@@ -480,6 +480,11 @@ static int reply_files_prepare(struct trial *t)
 	return ret;
 }
 
+static int reply_files_refused_prepare(struct trial *t)
+{
+	return reply_files_prepare(t) ?: trial_limit(t, "user_files_max");
+}
+
 /* Larger than the room that the caller set aside: from a lane in its pool. */
 static int reply_larger_prepare(struct trial *t)
 {
@@ -598,6 +603,14 @@ static const char *fds_verify(struct trial *t)
 	return NULL;
 }
 
+static const char *reply_files_refused_verify(struct trial *t)
+{
+	if (t->ret == -EDQUOT && t->reply.limit != SYMPHONY_LIMIT_USER_FILES)
+		return "the wrong limit";
+	trial_unlimit(t);
+	return reply_verify(t);
+}
+
 static int release_prepare(struct trial *t)
 {
 	t->release = (struct symphony_release){
@@ -682,6 +695,9 @@ const struct operation call_operations[] = {
 	   .verify = reply_verify),
 	OP("REPLY, with files", .prepare = reply_files_prepare, .run = reply_run,
 	   .verify = reply_verify),
+	OP("REPLY, with too many files", .prepare = reply_files_refused_prepare,
+	   .run = reply_run, .verify = reply_files_refused_verify,
+	   .ends_with = -EDQUOT),
 	OP("REPLY, of what is not in memory", .prepare = reply_absent_prepare,
 	   .run = reply_run, .verify = reply_verify),
 	OP("REPLY, refused", .prepare = reply_refused_prepare, .run = reply_run,
