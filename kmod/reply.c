@@ -73,9 +73,10 @@ static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
  * here, or where it was fetched. After an error @files are the caller's still;
  * after -EFAULT the call is as it was.
  */
-static __always_inline int
-answer(struct symp_call *call, const struct symphony_reply *arg,
-       struct symp_files *files, const struct symp_identity *from, bool handoff)
+static __always_inline int answer(struct symp_call *call,
+				  const struct symphony_reply *arg,
+				  struct symp_files *files,
+				  const struct symp_identity *from, bool handoff)
 {
 	struct symp_endpoint *ep = call->caller;
 	struct symp_lane *larger = NULL;

@@ -16,8 +16,8 @@
 #include "watch.h"
 
 #define DEVICE "/dev/symphony"
-/* A file costs more than a pool; but an answer of this size finds no room in most. */
-#define SEALED_ANSWER (512U << 10)
+/* A file costs more than a pool; but an answer of this size may find no room in most. */
+#define SEALED_ANSWER (256U << 10)
 #define QUEUE_DEFAULT 65536
 
 static int query(int fd, struct symphony_query *query)

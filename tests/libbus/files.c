@@ -224,7 +224,7 @@ TEST_F(files, that_cannot_be_sent_are_an_error_that_says_so)
 TEST_F(files, hold_a_body_of_any_length)
 {
 	static const size_t lens[] = {
-		30000, 40000, 200000, (512 << 10) - 1, 512 << 10, MIB, MIB + 1, 16 * MIB,
+		30000, 40000, (256 << 10) - 1, 256 << 10, MIB, MIB + 1, 16 * MIB,
 	};
 	struct sbus_message *reply;
 	const void *body;
@@ -237,7 +237,7 @@ TEST_F(files, hold_a_body_of_any_length)
 		EXPECT_EQ(0, memcmp(body, self->body, len));
 		EXPECT_EQ(SBUS_RAW, sbus_message_content(reply));
 		EXPECT_EQ(0, sbus_message_nr_fds(reply));
-		EXPECT_TRUE(until(nr_mapped() == self->mapped + (len >= 512 << 10)));
+		EXPECT_TRUE(until(nr_mapped() == self->mapped + (len >= 256 << 10)));
 		sbus_message_unref(reply);
 	}
 }

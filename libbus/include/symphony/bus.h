@@ -172,7 +172,7 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  *	0: 65536
  * @sealed_min: bodies of so many bytes and more, of requests and answers, do not
  *	go through pools but in files; 0: requests that the receiver's pool cannot
- *	hold, and answers of 512 KiB and more; UINT32_MAX: none
+ *	hold, and answers of 256 KiB and more; UINT32_MAX: none
  * @reserve: with CREATE: ids, ended by NULL, that are the creator's from the
  *	beginning: claiming one of these needs a grant. NULL: none
  *
