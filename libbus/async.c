@@ -386,7 +386,7 @@ static int send_waiting_locked(struct sbus *bus, struct service *service)
 	return list_empty(&service->waiting) ? 0 : r;
 }
 
-/* Ends the waiting calls whose deadline passed, and finds the next deadline. */
+/* Ends the waiting calls whose deadline passed, and finds the next one. */
 static void expire_locked(struct sbus *bus, struct service *service, uint64_t now)
 {
 	struct list *node, *next;
@@ -439,12 +439,17 @@ static void flush_locked(struct sbus *bus, bool now)
 {
 	uint64_t time = sbus_now();
 	struct list todo;
+	bool expired;
 	int r;
 
-	if (bus->flushing || (!now && time < bus->retry_at && time < bus->first_deadline))
+	/* The calls that wait can be many: they are looked through only then. */
+	expired = time >= bus->first_deadline;
+	if (bus->flushing || (!now && time < bus->retry_at && !expired))
 		return;
 	bus->flushing = true;
-	bus->retry_at = bus->first_deadline = UINT64_MAX;
+	bus->retry_at = UINT64_MAX;
+	if (expired)
+		bus->first_deadline = UINT64_MAX;
 	list_init(&todo);
 	while (!list_empty(&bus->blocked))
 		list_move_tail(bus->blocked.next, &todo);
@@ -452,7 +457,8 @@ static void flush_locked(struct sbus *bus, bool now)
 		struct list *node = list_pop(&todo);
 		struct service *service = container_of(node, struct service, blocked);
 
-		expire_locked(bus, service, time);
+		if (expired)
+			expire_locked(bus, service, time);
 		r = send_waiting_locked(bus, service);
 		if (!r)
 			continue;
