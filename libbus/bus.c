@@ -82,6 +82,7 @@ static struct sbus *bus_new(const char *name, const char *device, uint32_t queue
 	list_init(&bus->calls);
 	list_init(&bus->blocked);
 	list_init(&bus->over);
+	list_init(&bus->answers);
 	list_init(&bus->receivers);
 	bus->device = strdup(device);
 	bus->receiver = calloc(1, sizeof(*bus->receiver));

@@ -45,6 +45,7 @@ struct sbus {
 	atomic_bool serving;		/* threads of sbus_serve() wait in the kernel */
 	atomic_bool stopping;
 	atomic_bool unsettled;		/* calls wait here, or have an outcome made here */
+	atomic_bool corked;		/* answers are held back: reply.c */
 	atomic_uint claims;
 	sem_t wake;			/* sbus_serve()'s clock thread has something to do */
 
@@ -80,6 +81,7 @@ struct sbus {
 	struct list calls;		/* sent, no outcome yet */
 	struct list blocked;		/* services with calls that wait here */
 	struct list over;		/* calls with an outcome made here */
+	struct list answers;		/* while corked */
 	struct idmap watched;
 	struct idmap entered;		/* requests that are kept, by id: notice.c */
 	struct list receivers;

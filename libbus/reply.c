@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Answering requests. In the thread that handles the request the answer waits
- * for the next receive (receive.h); anywhere else it is sent at once.
+ * for the next receive (receive.h); anywhere else it is sent at once, or, if the
+ * connection is corked, with all the others when it is no more.
  */
 #include "reply.h"
 
@@ -11,6 +12,7 @@
 #include "error.h"
 #include "held.h"
 #include "json.h"
+#include "notice.h"
 #include "parcel.h"
 #include "receive.h"
 
@@ -20,6 +22,7 @@ struct answer {
 	const void *data;
 	size_t len;
 	bool stays;			/* @data does, until @destroy */
+	bool last;			/* the request's last reference goes */
 	void (*destroy)(void *data);
 };
 
@@ -77,11 +80,11 @@ static int reply_packed(struct sbus_message *request, struct symphony_reply *arg
 	return r;
 }
 
-static int send_now(struct sbus_message *request, const struct answer *answer)
+static int send_now(struct sbus_message *request, const struct answer *answer, uint32_t flags)
 {
 	struct symphony_reply arg = {
 		.size = sizeof(arg),
-		.flags = answer->flags,
+		.flags = answer->flags | flags,
 		.id = request->msg->id,
 		.slot = request->offset,
 		.content_type = answer->content_type,
@@ -147,6 +150,88 @@ static bool keep(struct receiver *receiver, struct sbus_message *request,
 	return true;
 }
 
+/* An answer that sbus_uncork() is to send. */
+struct corked {
+	struct list node;
+	struct sbus_message *request;	/* referenced */
+	struct answer answer;
+	char copy[];
+};
+
+/* Takes the answer, if answers are held back. */
+static bool hold(struct sbus_message *request, const struct answer *answer)
+{
+	size_t room = answer->destroy ? 0 : answer->len;
+	struct sbus *bus = request->bus;
+	struct corked *corked;
+	bool held;
+
+	if (likely(!atomic_load_explicit(&bus->corked, memory_order_relaxed)) || answer->last)
+		return false;
+	corked = malloc(sizeof(*corked) + room);
+	if (!corked)
+		return false;
+	corked->request = sbus_message_ref(request);
+	corked->answer = *answer;
+	if (room)
+		corked->answer.data = memcpy(corked->copy, answer->data, room);
+	bus_lock(bus);
+	held = atomic_load_explicit(&bus->corked, memory_order_relaxed);
+	if (held)
+		list_add_tail(&corked->node, &bus->answers);
+	bus_unlock(bus);
+	if (held)
+		return true;
+	sbus_message_unref(corked->request);
+	free(corked);
+	return false;
+}
+
+/*
+ * If nobody else holds the request, its room goes back with the answer. It is on no
+ * list then, so that nobody comes to hold it meanwhile.
+ */
+static void send_corked(struct sbus *bus, struct corked *corked)
+{
+	struct sbus_message *request = corked->request;
+	bool sole = atomic_load_explicit(&request->refs, memory_order_acquire) == 1;
+	int r;
+
+	if (sole && request->entered)
+		notice_leave(request);
+	r = send_now(request, &corked->answer, sole ? SYMPHONY_REPLY_RELEASE : 0);
+	if (corked->answer.destroy)
+		corked->answer.destroy((void *)corked->answer.data);
+	if (likely(sole && !r)) {
+		message_reset(request);
+		message_give(bus, request);
+	} else {
+		sbus_message_unref(request);
+	}
+	free(corked);
+}
+
+SBUS_API void sbus_cork(struct sbus *bus)
+{
+	atomic_store_explicit(&bus->corked, true, memory_order_relaxed);
+}
+
+SBUS_API void sbus_uncork(struct sbus *bus)
+{
+	struct list answers, *node;
+
+	list_init(&answers);
+	sbus_ref(bus);
+	bus_lock(bus);
+	atomic_store_explicit(&bus->corked, false, memory_order_relaxed);
+	while ((node = list_pop(&bus->answers)))
+		list_add_tail(node, &answers);
+	bus_unlock(bus);
+	while ((node = list_pop(&answers)))
+		send_corked(bus, container_of(node, struct corked, node));
+	sbus_unref(bus);
+}
+
 static int send_answer(struct sbus_message *request, const struct answer *answer)
 {
 	struct receiver *receiver;
@@ -164,7 +249,9 @@ static int send_answer(struct sbus_message *request, const struct answer *answer
 	receiver = can_wait(request, answer);
 	if (likely(receiver && keep(receiver, request, answer)))
 		return 0;
-	r = send_now(request, answer);
+	if (hold(request, answer))
+		return 0;
+	r = send_now(request, answer, 0);
 out:
 	if (answer->destroy)
 		answer->destroy((void *)answer->data);
@@ -273,7 +360,7 @@ void reply_abandoned(struct sbus_message *request)
 		return;
 	send_answer(request, &(struct answer){
 		.flags = SYMPHONY_REPLY_ERROR, .content_type = SBUS_JSON, .data = text,
-		.len = sizeof(text) - 1 });
+		.len = sizeof(text) - 1, .last = true });
 }
 
 void reply_needless(struct sbus_message *request)

@@ -1073,7 +1073,7 @@ SBUS_API int sbus_reply_mut(struct sbus_message *request, const yyjson_mut_val *
  * @len: its length
  * @destroy: called with @data, once, when the answer was sent or could not be;
  *	NULL when @data stays valid until the next request is received by the
- *	same thread
+ *	same thread (it is copied where the connection is corked)
  *
  * For large answers from within a handler.
  */
@@ -1111,6 +1111,24 @@ SBUS_API int sbus_reply_errorv(struct sbus_message *request, const struct sbus_e
  * Errors: EALREADY, E2BIG (16 are there), EBADF, ENOMEM.
  */
 SBUS_API int sbus_reply_push_fd(struct sbus_message *request, int fd);
+
+/**
+ * sbus_cork() - hold answers back
+ * @bus: the connection
+ *
+ * Until sbus_uncork(), which sends them together: for who answers many requests
+ * in a row outside of their handlers, such as an event loop. Nobody else sends
+ * them, and each keeps its connection: every sbus_cork() is followed by an
+ * sbus_uncork(). What is answered meanwhile cannot say any more that it came too
+ * late or was too large, as if from within a handler.
+ */
+SBUS_API void sbus_cork(struct sbus *bus);
+
+/**
+ * sbus_uncork() - send the answers that were held back
+ * @bus: the connection; it need not be corked
+ */
+SBUS_API void sbus_uncork(struct sbus *bus);
 
 /* --- watching ----------------------------------------------------------- */
 
