@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+/* For roundtrip.py, out of member.so. */
+#define EXPORT __attribute__((visibility("default")))
 
 static const size_t sizes[] = { 64, 4 << 10, BENCH_SIZE_MAX };
 
@@ -32,13 +34,13 @@ uint64_t bench_now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-void bench_begin(void)
+EXPORT void bench_begin(void)
 {
 	asm volatile("xchg %%bx, %%bx" ::: "memory");
 	begun = bench_now();
 }
 
-uint64_t bench_end(void)
+EXPORT uint64_t bench_end(void)
 {
 	uint64_t ns = bench_now() - begun;
 

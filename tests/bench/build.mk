@@ -26,7 +26,7 @@ $(addprefix $(O)/bench/,$(bench-lib-progs)): $(O)/bench/%: $(O)/obj/tests/bench/
 
 # Loaded by roundtrip.py.
 $(O)/obj/tests/bench/member.o: override CFLAGS += -DSYMPHONY_PLUGIN
-$(O)/bench/member.so: $(O)/obj/tests/bench/member.o $(O)/libsymphony.so
+$(O)/bench/member.so: $(O)/obj/tests/bench/member.o $(O)/obj/tests/bench/bench.o $(O)/libsymphony.so
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -shared -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson
 

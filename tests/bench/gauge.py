@@ -20,8 +20,10 @@ BEGIN, END = "<!-- figures: made by make bench-insn UPDATE=1 -->", "<!-- end of 
 PROGRAMS = ["calibrate", "futex", "pipe", "seqpacket", "symphony", "symphony deadline",
             "symphony services", "symphony spread", "symphony outstanding",
             "symphony router", "symphony admit", "symphony stats", "symphony traced",
-            "batch", "batch oneway", "batch sendmmsg", "libsymphony", "pit", "roundtrip.py asyncio", "roundtrip.py pit",
-            "roundtrip.py remote"]
+            "batch", "batch oneway", "batch sendmmsg",
+            "libsymphony", "pit"] + [f"roundtrip.py {what}" for what in (
+                "asyncio", "asyncio-flight", "pit", "pit-echo", "remote", "remote-async",
+                "remote-call", "remote-bytes", "flight", "flight-async")]
 
 SIZES = {"64": "64 B", "4096": "4 KiB", "65536": "64 KiB"}
 ROUND_TRIPS = {
@@ -47,7 +49,19 @@ CALLS = {
     "python-pit": "Python to the Pit, answering a number",
     "python-pit-echo": "Python to the Pit, three values there and back",
     "python-remote": "Python to a Python extension in its own process, the same",
+    "python-remote-async": "Python to an async method there",
     "python-asyncio": "*the same through an asyncio unix socket, in JSON*",
+    "python-flight": "1,000 in flight: Python to a Python extension",
+    "python-flight-async": "1,000 in flight: Python to an async method there",
+    "python-asyncio-flight": "*1,000 in flight through an asyncio unix socket, in JSON*",
+}
+# Of python-remote: what is left out, and between which two figures that stands.
+PARTS = {
+    "the event loop, and what waits in it": ("python-remote -", "python-remote-call -"),
+    "JSON, both ways, in both processes": ("python-remote-call -", "python-remote-bytes -"),
+    "the binding, and Python around the call": ("python-remote-bytes -", "libsymphony 64"),
+    "libsymphony": ("libsymphony 64", "symphony 64"),
+    "the kernel, and switching between the processes": ("symphony 64", None),
 }
 # At 64 B: the figure at each of these counts of what the title says.
 COUNTS = ["1", "100", "10000"]
@@ -72,6 +86,11 @@ PEER_OF = {
     "python-pit": "python-asyncio",
     "python-pit-echo": "python-asyncio",
     "python-remote": "python-asyncio",
+    "python-remote-async": "python-asyncio",
+    "python-remote-call": "python-asyncio",
+    "python-remote-bytes": "python-asyncio",
+    "python-flight": "python-asyncio-flight",
+    "python-flight-async": "python-asyncio-flight",
 }
 
 GROWTH = 1.03
@@ -91,8 +110,11 @@ TARGETS = [
     (("ring 65536",), 41000),
     (("pit-null -", "pit-null-direct -"), 300),
     (("pit-value -", "pit-value-direct -"), 300),
-    (("python-pit -",), 8000),
-    (("python-remote -",), 150000),
+    (("python-pit -",), 5000),
+    (("python-remote -",), 100000),
+    (("python-remote-async -",), 100000),
+    (("python-flight -",), 70000),
+    (("python-flight-async -",), 70000),
 ]
 
 
@@ -232,11 +254,18 @@ def table(now):
             continue
         above = f"{(now[row] - now[direct]) / 1000:.2f}" if direct in now else ""
         calls.append([title, figure(row), above])
+    parts = [[f"{unit} of a call from Python to another process", "", "share"]]
+    whole = now.get(next(iter(PARTS.values()))[0])
+    for title, (row, without) in PARTS.items():
+        if row not in now or (without and without not in now):
+            continue
+        figure_of_part = now[row] - (now[without] if without else 0)
+        parts.append([title, f"{figure_of_part / 1000:.2f}", f"{figure_of_part / whole:.0%}"])
     flat = [[f"{unit} a round trip at 64 B (of the first)"]
             + [f"{int(count):,}" for count in COUNTS]]
     for name, title in FLAT.items():
         flat.append([title] + [figure_of_first(name, count) for count in COUNTS])
-    return f"{aligned(round_trips)}\n\n{aligned(one_way)}\n\n{aligned(calls)}\n\n{aligned(flat)}\n"
+    return "\n\n".join(map(aligned, (round_trips, one_way, calls, parts, flat))) + "\n"
 
 
 def update(text, commit):

@@ -24,6 +24,8 @@ class Symbols:
             if match:
                 module = f" [{match[3]}]" if match[3] else suffix
                 self.table.append((int(match[1], 16) + base, match[2] + module))
+        # What has no name there is nevertheless not the neighbour's.
+        self.table.append((base, "?" + suffix))
         self.table.append((end, None))
 
     def seal(self):
@@ -49,7 +51,11 @@ def load_symbols(folder, outputs, program):
     symbols = Symbols()
     symbols.add((folder / "kallsyms").read_text(), 0, "", (1 << 64) - 1)
     symbols.files[" [symphony]"] = outputs / f"kmod-{release}" / "kmod" / "symphony.ko"
-    mapped = [(outputs / "bench" / program, PIE_BASE, f" [bench/{program}]")]
+    if program.startswith("/"):
+        # Debian's interpreter is linked for a fixed address.
+        mapped = [(pathlib.Path(program), 0, f" [{pathlib.Path(program).name}]")]
+    else:
+        mapped = [(outputs / "bench" / program, PIE_BASE, f" [bench/{program}]")]
     for line in (folder / "libraries").read_text().splitlines():
         match = re.match(r"\s*(?:.* => )?(\S+) \(0x([0-9a-f]+)\)", line)
         if match:
