@@ -30,7 +30,7 @@ PyObject *answer_take(struct state *st, struct answer *answer)
 	if (answer->error.error)
 		value = errors_raise(st, &answer->error);
 	else if (answer->doc)
-		value = convert_mut_to_py(yyjson_mut_doc_get_root(answer->doc));
+		value = convert_mut_to_py(st, yyjson_mut_doc_get_root(answer->doc));
 	else
 		value = Py_NewRef(Py_None);
 	answer_drop(answer);

@@ -86,14 +86,68 @@ void body_drop(struct body *body)
 		PyBuffer_Release(&body->view);
 }
 
-PyObject *body_decode(uint32_t content, const void *data, size_t len)
+/* --- raw bytes that stay in the pool -------------------------------------- */
+
+struct view {
+	PyObject_HEAD
+	struct sbus_message *message;
+};
+
+static int view_get(PyObject *self, Py_buffer *buffer, int flags)
 {
+	size_t len;
+	const void *data = sbus_message_body(((struct view *)self)->message, &len);
+
+	return PyBuffer_FillInfo(buffer, self, (void *)data, len, 1, flags);
+}
+
+static void view_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+
+	sbus_message_unref(((struct view *)self)->message);
+	type->tp_free(self);
+	Py_DECREF(type);
+}
+
+static PyType_Slot view_slots[] = {
+	{ Py_tp_doc, (void *)PyDoc_STR("A body that was received: what a memoryview of it is of.") },
+	{ Py_tp_dealloc, view_dealloc },
+	{ Py_bf_getbuffer, view_get },
+	{ }
+};
+
+PyType_Spec view_spec = {
+	.name = "symphony_ipc._symphony.View",
+	.basicsize = sizeof(struct view),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+		 Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = view_slots,
+};
+
+static PyObject *view_of(struct state *st, struct sbus_message *message)
+{
+	PyObject *view = st->view_type->tp_alloc(st->view_type, 0), *memory;
+
+	if (!view)
+		return NULL;
+	((struct view *)view)->message = sbus_message_ref(message);
+	memory = PyMemoryView_FromObject(view);
+	Py_DECREF(view);
+	return memory;
+}
+
+PyObject *body_decode(struct state *st, struct sbus_message *message)
+{
+	size_t len;
+	const void *data = sbus_message_body(message, &len);
 	yyjson_read_err err;
 	yyjson_doc *doc;
 	PyObject *object;
 
-	if (content != SBUS_JSON)
-		return PyBytes_FromStringAndSize(data, len);
+	if (sbus_message_content(message) != SBUS_JSON)
+		return len < BODY_VIEW ? PyBytes_FromStringAndSize(data, len) :
+					 view_of(st, message);
 	doc = yyjson_read_opts((char *)data, len, YYJSON_READ_BIGNUM_AS_RAW,
 			       NULL, &err);
 	if (!doc) {
@@ -103,7 +157,7 @@ PyObject *body_decode(uint32_t content, const void *data, size_t len)
 				    "not JSON: %s at byte %zu", err.msg,
 				    err.pos);
 	}
-	object = convert_to_py(yyjson_doc_get_root(doc));
+	object = convert_to_py(st, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
 	return object;
 }

@@ -3,8 +3,9 @@
 #ifndef SYMPHONY_PY_BODY_H
 #define SYMPHONY_PY_BODY_H
 
-#include <Python.h>
+#include "state.h"
 #include <stdint.h>
+#include <symphony/bus.h>
 
 /* Room for text that is used again for the next message. */
 struct buffer {
@@ -25,7 +26,14 @@ struct body {
 int body_encode(struct body *body, PyObject *message, struct buffer *buffer);
 void body_drop(struct body *body);
 
-PyObject *body_decode(uint32_t content, const void *data, size_t len);
+/*
+ * What a message says. Raw bytes from BODY_VIEW on are not copied: a memoryview holds
+ * the message instead, and with it its room in the pool.
+ */
+#define BODY_VIEW (16 << 10)
+PyObject *body_decode(struct state *st, struct sbus_message *message);
+
+extern PyType_Spec view_spec;
 
 void buffer_free(struct buffer *buffer);
 

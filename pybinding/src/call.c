@@ -3,16 +3,30 @@
 #include "call.h"
 #include "bus.h"
 #include "pit.h"
+#include "stop.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define SPARES_MAX 256
 
 struct call *call_new(struct bus *bus)
 {
-	PyTypeObject *type = bus->st->call_type;
-	struct call *call;
+	struct state *st = bus->st;
+	struct call *call = st->spare_calls;
 
-	call = (struct call *)type->tp_alloc(type, 0);
-	if (!call)
-		return NULL;
-	call->st = bus->st;
+	if (call) {
+		st->spare_calls = call->next;
+		st->nr_spare_calls--;
+		memset(&call->st, 0, sizeof(*call) - offsetof(struct call, st));
+		PyObject_Init((PyObject *)call, st->call_type);
+		PyObject_GC_Track(call);
+	} else {
+		call = (struct call *)st->call_type->tp_alloc(st->call_type, 0);
+		if (!call)
+			return NULL;
+	}
+	call->st = st;
 	call->bus = (struct bus *)Py_NewRef(bus);
 	return call;
 }
@@ -28,8 +42,10 @@ void call_finish(struct call *call, PyObject *value)
 	}
 	call->phase = value ? CALL_RETURNED : CALL_RAISED;
 	call->value = value ? value : error;
-	call->slot = sbus_slot_unref(call->slot);
-	call->pending = sbus_pending_unref(call->pending);
+	if (call->slot)
+		call->slot = sbus_slot_unref(call->slot);
+	if (call->pending)
+		call->pending = sbus_pending_unref(call->pending);
 	Py_CLEAR(call->bus);
 }
 
@@ -279,17 +295,13 @@ static PySendResult call_send_step(PyObject *self, PyObject *arg,
 
 static PyObject *step(PyObject *self)
 {
-	PyObject *result, *stop;
+	PyObject *result;
 
 	switch (call_send_step(self, Py_None, &result)) {
 	case PYGEN_NEXT:
 		return result;
 	case PYGEN_RETURN:
-		/* An exception of its own, since the value may be a tuple. */
-		stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-		Py_DECREF(result);
-		if (stop)
-			PyErr_SetRaisedException(stop);
+		stop_raise(((struct call *)self)->st, result);
 		return NULL;
 	default:
 		return NULL;
@@ -438,20 +450,49 @@ static void call_finalize(PyObject *self)
 	PyErr_SetRaisedException(raised);
 }
 
+/* An object is finalized once in its life, so such a one is not used again. */
+static void call_free(struct call *call, PyTypeObject *type)
+{
+	struct state *st = call->st;
+
+	if (st->call_type && st->nr_spare_calls < SPARES_MAX &&
+	    !PyObject_GC_IsFinalized((PyObject *)call)) {
+		call->next = st->spare_calls;
+		st->spare_calls = call;
+		st->nr_spare_calls++;
+	} else {
+		type->tp_free(call);
+	}
+}
+
 static void call_dealloc(PyObject *self)
 {
 	struct call *call = (struct call *)self;
 	PyTypeObject *type = Py_TYPE(self);
 
-	if (PyObject_CallFinalizerFromDealloc(self) < 0)
+	if (call->phase == CALL_RAISED && PyObject_CallFinalizerFromDealloc(self) < 0)
 		return;
 	PyObject_GC_UnTrack(self);
 	call_clear(self);
-	sbus_slot_unref(call->slot);
-	sbus_pending_unref(call->pending);
-	answer_drop(&call->answer);
-	type->tp_free(self);
+	if (call->slot)
+		sbus_slot_unref(call->slot);
+	if (call->pending)
+		sbus_pending_unref(call->pending);
+	if (call->answer.doc || call->answer.error.error)
+		answer_drop(&call->answer);
+	call_free(call, type);
 	Py_DECREF(type);
+}
+
+void call_forget(struct state *st)
+{
+	struct call *call;
+
+	while ((call = st->spare_calls)) {
+		st->spare_calls = call->next;
+		PyObject_GC_Del(call);
+	}
+	st->nr_spare_calls = 0;
 }
 
 static PyMethodDef call_methods[] = {

@@ -59,6 +59,9 @@ extern PyType_Spec call_spec;
 
 struct call *call_new(struct bus *bus);
 
+/* Frees what is kept for that. */
+void call_forget(struct state *st);
+
 /*
  * The outcome, unless there is one already. The value is stolen; NULL takes
  * the exception that is set.

@@ -89,11 +89,16 @@ static int put_big(struct convert *c, PyObject *number)
 
 static int put_int(struct convert *c, PyObject *number)
 {
-	int overflow;
-	long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
-	uint64_t bits = value;
+	long long value;
+	int overflow = 0;
+	uint64_t bits;
 	Py_ssize_t at;
 
+	if (PyUnstable_Long_IsCompact((PyLongObject *)number))
+		value = PyUnstable_Long_CompactValue((PyLongObject *)number);
+	else
+		value = PyLong_AsLongLongAndOverflow(number, &overflow);
+	bits = value;
 	if (overflow < 0)
 		return put_big(c, number);
 	if (overflow > 0) {
@@ -195,6 +200,9 @@ static int put(struct convert *c, PyObject *object, int depth)
 {
 	if (PyUnicode_Check(object))
 		return put_str(c, object);
+	/* Not a bool, which comes less often. */
+	if (PyLong_CheckExact(object))
+		return put_int(c, object);
 	if (object == Py_None)
 		return add(c, YYJSON_TYPE_NULL) < 0 ? -1 : 0;
 	if (PyBool_Check(object))
@@ -282,6 +290,32 @@ static PyObject *scalar_to_py(yyjson_val *val)
 	}
 }
 
+/*
+ * Names of members come again and again, so the str of a short one is kept, until
+ * another one wants its place.
+ */
+#define KEY_MAX 32
+
+static PyObject *key_to_py(struct state *st, yyjson_val *key)
+{
+	size_t len = unsafe_yyjson_get_len(key);
+	const char *text = unsafe_yyjson_get_str(key);
+	PyObject **place, *str;
+
+	if (!len || len > KEY_MAX)
+		return scalar_to_py(key);
+	place = &st->keys[((unsigned char)text[0] + 5 * (unsigned char)text[len / 2] +
+			   17 * (unsigned char)text[len - 1] + 67 * len) % STATE_KEYS];
+	str = *place;
+	if (str && (size_t)PyUnicode_GET_LENGTH(str) == len &&
+	    memcmp(PyUnicode_DATA(str), text, len) == 0)
+		return Py_NewRef(str);
+	str = scalar_to_py(key);
+	if (str && PyUnicode_IS_COMPACT_ASCII(str))
+		Py_XSETREF(*place, Py_NewRef(str));
+	return str;
+}
+
 /* Consumes @key and @value; either may be NULL with an exception set. */
 static int set_item(PyObject *dict, PyObject *key, PyObject *value)
 {
@@ -294,7 +328,7 @@ static int set_item(PyObject *dict, PyObject *key, PyObject *value)
 	return r;
 }
 
-static PyObject *val_to_py(yyjson_val *val, int depth)
+static PyObject *val_to_py(struct state *st, yyjson_val *val, int depth)
 {
 	PyObject *object;
 	size_t i, max;
@@ -311,8 +345,8 @@ static PyObject *val_to_py(yyjson_val *val, int depth)
 		if (!object)
 			return NULL;
 		yyjson_obj_foreach(val, i, max, key, item) {
-			if (set_item(object, scalar_to_py(key),
-				     val_to_py(item, depth + 1)) < 0) {
+			if (set_item(object, key_to_py(st, key),
+				     val_to_py(st, item, depth + 1)) < 0) {
 				Py_DECREF(object);
 				return NULL;
 			}
@@ -323,7 +357,7 @@ static PyObject *val_to_py(yyjson_val *val, int depth)
 	if (!object)
 		return NULL;
 	yyjson_arr_foreach(val, i, max, item) {
-		PyObject *member = val_to_py(item, depth + 1);
+		PyObject *member = val_to_py(st, item, depth + 1);
 
 		if (!member) {
 			Py_DECREF(object);
@@ -334,12 +368,12 @@ static PyObject *val_to_py(yyjson_val *val, int depth)
 	return object;
 }
 
-PyObject *convert_to_py(yyjson_val *val)
+PyObject *convert_to_py(struct state *st, yyjson_val *val)
 {
-	return val_to_py(val, 0);
+	return val_to_py(st, val, 0);
 }
 
-static PyObject *mut_to_py(yyjson_mut_val *val, int depth)
+static PyObject *mut_to_py(struct state *st, yyjson_mut_val *val, int depth)
 {
 	PyObject *object;
 	size_t i, max;
@@ -356,8 +390,8 @@ static PyObject *mut_to_py(yyjson_mut_val *val, int depth)
 		if (!object)
 			return NULL;
 		yyjson_mut_obj_foreach(val, i, max, key, item) {
-			if (set_item(object, scalar_to_py((yyjson_val *)key),
-				     mut_to_py(item, depth + 1)) < 0) {
+			if (set_item(object, key_to_py(st, (yyjson_val *)key),
+				     mut_to_py(st, item, depth + 1)) < 0) {
 				Py_DECREF(object);
 				return NULL;
 			}
@@ -368,7 +402,7 @@ static PyObject *mut_to_py(yyjson_mut_val *val, int depth)
 	if (!object)
 		return NULL;
 	yyjson_mut_arr_foreach(val, i, max, item) {
-		PyObject *member = mut_to_py(item, depth + 1);
+		PyObject *member = mut_to_py(st, item, depth + 1);
 
 		if (!member) {
 			Py_DECREF(object);
@@ -379,7 +413,7 @@ static PyObject *mut_to_py(yyjson_mut_val *val, int depth)
 	return object;
 }
 
-PyObject *convert_mut_to_py(yyjson_mut_val *val)
+PyObject *convert_mut_to_py(struct state *st, yyjson_mut_val *val)
 {
-	return mut_to_py(val, 0);
+	return mut_to_py(st, val, 0);
 }

@@ -3,7 +3,7 @@
 #ifndef SYMPHONY_PY_CONVERT_H
 #define SYMPHONY_PY_CONVERT_H
 
-#include <Python.h>
+#include "state.h"
 #include <yyjson.h>
 
 /* Containers inside containers, on the way in and on the way out. */
@@ -29,7 +29,7 @@ struct convert {
 yyjson_val *convert_from_py(struct convert *c, PyObject *object);
 void convert_drop(struct convert *c);
 
-PyObject *convert_to_py(yyjson_val *val);
-PyObject *convert_mut_to_py(yyjson_mut_val *val);
+PyObject *convert_to_py(struct state *st, yyjson_val *val);
+PyObject *convert_mut_to_py(struct state *st, yyjson_mut_val *val);
 
 #endif

@@ -10,7 +10,7 @@ static PyObject *raise_error(struct state *st, int r, const char *text,
 {
 	PyObject *value, *error;
 
-	value = data ? convert_to_py(yyjson_doc_get_root(data)) :
+	value = data ? convert_to_py(st, yyjson_doc_get_root(data)) :
 		       Py_NewRef(Py_None);
 	/* The peer's data can nest deeper than Python's: the error is told without. */
 	if (!value && PyErr_ExceptionMatches(PyExc_ValueError)) {

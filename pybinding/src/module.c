@@ -5,6 +5,8 @@
 #include "call.h"
 #include "request.h"
 #include "server.h"
+#include "stop.h"
+#include "work.h"
 
 struct state *state_of(PyObject *self)
 {
@@ -72,6 +74,15 @@ static int add_type(PyObject *module, PyTypeObject **type, PyType_Spec *spec)
 	return *type ? PyModule_AddType(module, *type) : -1;
 }
 
+/* Those that have no name in the module. */
+static int make_types(PyObject *module, struct state *st)
+{
+	st->view_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &view_spec, NULL);
+	st->stop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &stop_spec,
+								 PyExc_StopIteration);
+	return st->view_type && st->stop_type ? 0 : -1;
+}
+
 static int module_exec(PyObject *module)
 {
 	struct state *st = PyModule_GetState(module);
@@ -98,7 +109,9 @@ static int module_exec(PyObject *module)
 	if (add_type(module, &st->call_type, &call_spec) < 0 ||
 	    add_type(module, &st->bus_type, &bus_spec) < 0 ||
 	    add_type(module, &st->request_type, &request_spec) < 0 ||
-	    add_type(module, &st->server_type, &server_spec) < 0)
+	    add_type(module, &st->server_type, &server_spec) < 0 ||
+	    add_type(module, &st->work_type, &work_spec) < 0 ||
+	    make_types(module, st) < 0)
 		return -1;
 	return 0;
 }
@@ -111,6 +124,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 	Py_VISIT(st->call_type);
 	Py_VISIT(st->request_type);
 	Py_VISIT(st->server_type);
+	Py_VISIT(st->work_type);
+	Py_VISIT(st->view_type);
+	Py_VISIT(st->stop_type);
 	Py_VISIT(st->current);
 	Py_VISIT(st->make_error);
 	Py_VISIT(st->describe_failure);
@@ -124,9 +140,16 @@ static int module_clear(PyObject *module)
 	struct state *st = PyModule_GetState(module);
 
 	Py_CLEAR(st->bus_type);
+	call_forget(st);
+	stop_forget(st);
 	Py_CLEAR(st->call_type);
 	Py_CLEAR(st->request_type);
 	Py_CLEAR(st->server_type);
+	Py_CLEAR(st->work_type);
+	Py_CLEAR(st->view_type);
+	Py_CLEAR(st->stop_type);
+	for (int i = 0; i < STATE_KEYS; i++)
+		Py_CLEAR(st->keys[i]);
 	Py_CLEAR(st->current);
 	Py_CLEAR(st->make_error);
 	Py_CLEAR(st->describe_failure);

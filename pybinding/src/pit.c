@@ -19,7 +19,7 @@ static PyObject *to_py(struct state *st, yyjson_mut_val *result,
 {
 	if (error)
 		return errors_raise(st, error);
-	return result ? convert_mut_to_py(result) : Py_NewRef(Py_None);
+	return result ? convert_mut_to_py(st, result) : Py_NewRef(Py_None);
 }
 
 static void on_answer(yyjson_mut_val *result, const struct sbus_error *error,

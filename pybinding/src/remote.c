@@ -15,8 +15,6 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 {
 	struct call *call = userdata;
 	PyObject *value;
-	const void *data;
-	size_t len;
 
 	if (call->phase != CALL_PENDING) {
 		Py_DECREF(call);
@@ -35,8 +33,7 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 			request_ended(call->bus->ended, call->parent);
 		return;
 	}
-	data = sbus_message_body(reply, &len);
-	value = body_decode(sbus_message_content(reply), data, len);
+	value = body_decode(call->st, reply);
 	if (value || !PyErr_ExceptionMatches(PyExc_ValueError)) {
 		call_finish(call, value);
 		return;
@@ -146,8 +143,6 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 	struct sbus_request out;
 	struct sbus *client;
 	struct body body;
-	const void *data;
-	size_t len;
 	int r;
 
 	/* Other threads may call meanwhile, with a buffer of their own. */
@@ -166,8 +161,7 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 	r = sbus_call(client, &out, &reply, &error);
 	PyEval_RestoreThread(thread);
 	if (r == 0) {
-		data = sbus_message_body(reply, &len);
-		value = body_decode(sbus_message_content(reply), data, len);
+		value = body_decode(bus->st, reply);
 		if (!value && PyErr_ExceptionMatches(PyExc_ValueError)) {
 			PyErr_Clear();
 			errors_raise_text(bus->st, -EBADMSG, request->extension,

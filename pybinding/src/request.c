@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A request being served, with the kernel's word on who made it. */
 #include "request.h"
-#include "body.h"
 #include "convert.h"
 #include "errors.h"
 
@@ -13,7 +12,7 @@ struct request {
 	PyObject_HEAD
 	struct state *st;
 	struct sbus_message *message;	/* NULL: answered */
-	bool entered;			/* by request_enter(): C is to answer */
+	bool entered;			/* by request_enter(): only current until then */
 	PyObject *extension_id;
 	unsigned long long id;
 	unsigned long long sender;
@@ -66,10 +65,25 @@ PyObject *request_enter(struct state *st, struct sbus_message *message,
 /* The variable keeps it until the next one: to say "none" each time costs more. */
 void request_leave(PyObject *self)
 {
+	request_over(self);
+	Py_DECREF(self);
+}
+
+void request_over(PyObject *self)
+{
 	struct request *request = (struct request *)self;
 
 	request->message = sbus_message_unref(request->message);
-	Py_DECREF(self);
+}
+
+struct sbus_message *request_message(PyObject *self)
+{
+	return ((struct request *)self)->message;
+}
+
+PyObject *request_id(PyObject *self)
+{
+	return PyLong_FromUnsignedLongLong(((struct request *)self)->id);
 }
 
 /* A new reference, or NULL. */
@@ -189,70 +203,6 @@ void request_reply_raised(struct state *st, struct sbus_message *message)
 	Py_DECREF(error);
 }
 
-static int check_open(struct request *request)
-{
-	if (request->message && !request->entered)
-		return 0;
-	PyErr_SetString(PyExc_RuntimeError,
-			request->entered ? "the request is answered with what its handler returns" :
-					   "the request was answered before");
-	return -1;
-}
-
-static PyObject *request_read(PyObject *self, PyObject *none)
-{
-	struct request *request = (struct request *)self;
-	const void *data;
-	size_t len;
-
-	if (check_open(request) < 0)
-		return NULL;
-	data = sbus_message_body(request->message, &len);
-	return body_decode(sbus_message_content(request->message), data, len);
-}
-
-/* Returns whether the caller still waited; an answer is given once. */
-static PyObject *replied(struct request *request, int r)
-{
-	request->message = sbus_message_unref(request->message);
-	if (r == -ENOMEM)
-		return PyErr_NoMemory();
-	return PyBool_FromLong(r == 0);
-}
-
-static PyObject *request_reply(PyObject *self, PyObject *value)
-{
-	struct request *request = (struct request *)self;
-	struct buffer buffer = { };
-	struct body body;
-	int r;
-
-	if (check_open(request) < 0 ||
-	    body_encode(&body, value, &buffer) < 0)
-		return NULL;
-	r = body.content == SBUS_JSON ?
-		sbus_reply_json(request->message, body.data, body.len) :
-		sbus_reply_raw(request->message, body.data, body.len);
-	body_drop(&body);
-	buffer_free(&buffer);
-	return replied(request, r);
-}
-
-static PyObject *request_fail(PyObject *self, PyObject *args)
-{
-	struct request *request = (struct request *)self;
-	PyObject *data = Py_None;
-	const char *text;
-	long long code;
-	int r;
-
-	if (!PyArg_ParseTuple(args, "Ls|O:fail", &code, &text, &data) ||
-	    check_open(request) < 0)
-		return NULL;
-	r = reply_error(request->message, code, text, data);
-	return PyErr_Occurred() ? NULL : replied(request, r);
-}
-
 /* --- the object --------------------------------------------------------- */
 
 static PyObject *get_deadline(PyObject *self, void *closure)
@@ -285,11 +235,6 @@ static void request_dealloc(PyObject *self)
 }
 
 static PyMethodDef request_methods[] = {
-	{ "read", request_read, METH_NOARGS, PyDoc_STR("The message.") },
-	{ "reply", request_reply, METH_O,
-	  PyDoc_STR("Answer; False when the caller no longer waits.") },
-	{ "fail", request_fail, METH_VARARGS,
-	  PyDoc_STR("Answer with an error: fail(code, message, data=None).") },
 	{ "cancelled", request_cancelled, METH_NOARGS,
 	  PyDoc_STR("Does nobody wait for the answer any more?") },
 	{ }

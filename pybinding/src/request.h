@@ -13,14 +13,22 @@ PyObject *request_new(struct state *st, struct sbus_message *message,
 		      PyObject *id);
 
 /*
- * Makes a Request the current one of this context, until request_leave(): who
- * serves it is to answer, not Python code. NULL and an exception on failure.
+ * Makes a Request the current one of this context, until request_leave(). NULL and
+ * an exception on failure.
  */
 PyObject *request_enter(struct state *st, struct sbus_message *message,
 			PyObject *id);
 
 /* It is over; steals the reference. */
 void request_leave(PyObject *request);
+
+/* It was answered, or will not be. */
+void request_over(PyObject *request);
+
+/* Borrowed; NULL once it is over. */
+struct sbus_message *request_message(PyObject *request);
+
+PyObject *request_id(PyObject *request);
 
 /*
  * What a call through @bus is made for: the current request, if it came there

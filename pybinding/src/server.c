@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* The C part of an Extension: a replica that serves with Python functions. */
 #include "server.h"
-#include "body.h"
 #include "errors.h"
+#include "handler.h"
 #include "request.h"
-#include "state.h"
+#include "work.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,127 +16,28 @@ struct server {
 	struct state *st;
 	struct sbus *bus;
 	PyObject *id;
-	PyObject *methods;	/* name: function */
-	PyObject *on_message;	/* function of a whole message, or None */
-	PyObject *on_failure;	/* told of exceptions out of them; false: no answer */
+	struct handler handler;
+	struct works works;	/* process(): those that go on */
 	PyObject *queue;	/* process(): Requests, */
 	PyObject *ended;	/* and the ids of those that nobody waits for */
 	PyThreadState *thread;	/* serve(): while without the GIL */
 	PyObject *raised;	/* serve(): the exception that ends it */
 	bool busy;
 	atomic_bool taken_over;
-	struct buffer buffer;
 };
 
 /* --- one request, served by plain functions ------------------------------ */
 
-static PyObject *call_method(struct sbus_message *request, PyObject *function,
-			     PyObject *message, struct state *st)
-{
-	PyObject *params = PyDict_GetItemWithError(message, st->str_params);
-	PyObject *value, *error, *trace;
-
-	if (params && params != Py_None && !PyDict_Check(params)) {
-		sbus_reply_error(request, SBUS_CODE_INVALID_PARAMS, NULL,
-				 "params is an object with a member for each parameter");
-		return NULL;
-	}
-	value = PyObject_VectorcallDict(function, NULL, 0,
-					params == Py_None ? NULL : params);
-	if (value || !PyErr_ExceptionMatches(PyExc_TypeError))
-		return value;
-	/* Without a frame it never came into the function: it is the params. */
-	error = PyErr_GetRaisedException();
-	trace = PyException_GetTraceback(error);
-	if (trace) {
-		Py_DECREF(trace);
-		PyErr_SetRaisedException(error);
-		return NULL;
-	}
-	value = PyObject_Str(error);
-	sbus_reply_error(request, SBUS_CODE_INVALID_PARAMS, NULL, "%s",
-			 value ? PyUnicode_AsUTF8(value) : "wrong parameters");
-	Py_XDECREF(value);
-	Py_DECREF(error);
-	PyErr_Clear();
-	return NULL;
-}
-
-/* NULL without an exception: the request has been answered. */
-static PyObject *dispatch(struct server *server, struct sbus_message *request)
-{
-	PyObject *message, *method = NULL, *function = NULL, *value = NULL;
-	const void *data;
-	size_t len;
-
-	data = sbus_message_body(request, &len);
-	message = body_decode(sbus_message_content(request), data, len);
-	if (!message) {
-		if (PyErr_ExceptionMatches(PyExc_ValueError)) {
-			PyErr_Clear();
-			sbus_reply_error(request, SBUS_CODE_PARSE, NULL,
-					 "the message cannot be read as JSON");
-		}
-		return NULL;
-	}
-	if (PyDict_Check(message))
-		method = PyDict_GetItemWithError(message, server->st->str_method);
-	if (method && PyUnicode_Check(method))
-		function = PyDict_GetItemWithError(server->methods, method);
-	if (function)
-		value = call_method(request, function, message, server->st);
-	else if (server->on_message != Py_None)
-		value = PyObject_CallOneArg(server->on_message, message);
-	else if (method && PyUnicode_Check(method))
-		sbus_reply_error(request, SBUS_CODE_METHOD_NOT_FOUND, NULL,
-				 "'%s' has no method '%s'; \"describe\" lists them",
-				 sbus_message_extension(request),
-				 PyUnicode_AsUTF8(method));
-	else
-		sbus_reply_error(request, SBUS_CODE_INVALID_REQUEST, NULL,
-				 "'%s' takes {\"method\": NAME, \"params\": {...}}",
-				 sbus_message_extension(request));
-	Py_DECREF(message);
-	return value;
-}
-
-static int answer(struct server *server, struct sbus_message *request,
-		  PyObject *value)
-{
-	struct body body;
-
-	if (body_encode(&body, value, &server->buffer) < 0)
-		return -1;
-	/* JSON stands in our buffer until the next request; bytes are copied. */
-	if (body.content == SBUS_JSON)
-		sbus_reply_take(request, SBUS_JSON, body.data, body.len, NULL);
-	else
-		sbus_reply_raw(request, body.data, body.len);
-	body_drop(&body);
-	return 0;
-}
-
 static void failed(struct server *server, struct sbus_message *request)
 {
-	PyObject *error = PyErr_GetRaisedException(), *r;
-	bool needless = false;
-
-	if (PyErr_GivenExceptionMatches(error, PyExc_KeyboardInterrupt) ||
-	    PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) {
-		Py_XSETREF(server->raised, Py_NewRef(error));
-		sbus_stop(server->bus);
-	} else {
-		r = PyObject_CallOneArg(server->on_failure, error);
-		if (!r)
-			PyErr_WriteUnraisable(server->on_failure);
-		needless = r == Py_False;
-		Py_XDECREF(r);
-	}
-	if (needless) {
-		Py_DECREF(error);
+	if (!PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) &&
+	    !PyErr_ExceptionMatches(PyExc_SystemExit)) {
+		handler_failed(&server->handler, request);
 		return;
 	}
-	PyErr_SetRaisedException(error);
+	Py_XSETREF(server->raised, PyErr_GetRaisedException());
+	PyErr_SetRaisedException(Py_NewRef(server->raised));
+	sbus_stop(server->bus);
 	request_reply_raised(server->st, request);
 }
 
@@ -146,8 +47,8 @@ static void serve_one(struct server *server, struct sbus_message *request)
 	PyObject *value = NULL;
 
 	if (current)
-		value = dispatch(server, request);
-	if (value ? answer(server, request, value) < 0 : !!PyErr_Occurred())
+		value = handler_call(&server->handler, request);
+	if (value ? handler_answer(&server->handler, request, value) < 0 : !!PyErr_Occurred())
 		failed(server, request);
 	Py_XDECREF(value);
 	if (current)
@@ -341,15 +242,12 @@ static PyObject *serve_serve(PyObject *self, PyObject *args)
 
 /* --- process(): for an event loop ----------------------------------------- */
 
-static PyObject *serve_process(PyObject *self, PyObject *ended)
+/* The Requests that were received; NULL and an exception. */
+static PyObject *receive(struct server *server, PyObject *ended)
 {
-	struct server *server = (struct server *)self;
-	PyObject *queue;
+	PyObject *queue = PyList_New(0);
 	int r;
 
-	if (check_open(server) < 0)
-		return NULL;
-	queue = PyList_New(0);
 	if (!queue)
 		return NULL;
 	server->queue = queue;
@@ -362,6 +260,101 @@ static PyObject *serve_process(PyObject *self, PyObject *ended)
 	if (PyErr_Occurred())
 		Py_CLEAR(queue);
 	return queue;
+}
+
+/* Has all of the queue answered, but what was given up before it was begun. */
+static int begin(struct server *server, PyObject *queue, PyObject *ended, PyObject *loop)
+{
+	Py_ssize_t nr = PyList_GET_SIZE(queue);
+	int r = 0;
+
+	for (Py_ssize_t i = 0; i < nr && r == 0; i++) {
+		PyObject *request = PyList_GET_ITEM(queue, i), *id;
+		int over = 0;
+
+		if (PyList_GET_SIZE(ended)) {
+			id = request_id(request);
+			over = id ? PySequence_Contains(ended, id) : -1;
+			Py_XDECREF(id);
+		}
+		r = over ? over : works_begin(&server->works, (PyObject *)server, request, loop);
+		if (r > 0)
+			r = 0;
+	}
+	return r;
+}
+
+static int end(struct server *server, PyObject *ended)
+{
+	Py_ssize_t nr;
+	int r = 0;
+
+	while (r == 0 && (nr = PyList_GET_SIZE(ended))) {
+		PyObject *id = Py_NewRef(PyList_GET_ITEM(ended, nr - 1));
+
+		r = PyList_SetSlice(ended, nr - 1, nr, NULL);
+		if (r == 0)
+			r = works_ended(&server->works, id);
+		Py_DECREF(id);
+	}
+	return r;
+}
+
+static PyObject *serve_uncork(PyObject *self, PyObject *none)
+{
+	struct server *server = (struct server *)self;
+
+	if (server->works.bus)
+		works_uncork(&server->works);
+	Py_RETURN_NONE;
+}
+
+static int open_works(struct server *server)
+{
+	PyObject *uncork;
+
+	if (server->works.bus)
+		return 0;
+	uncork = PyObject_GetAttrString((PyObject *)server, "_uncork");
+	return uncork ? works_init(&server->works, server->st, &server->handler,
+				   server->bus, uncork) : -1;
+}
+
+static PyObject *serve_process(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+	struct server *server = (struct server *)self;
+	PyObject *queue, *raised;
+	Py_ssize_t nr;
+	int r;
+
+	if (nargs != 2 || !PyList_Check(args[1])) {
+		PyErr_SetString(PyExc_TypeError, "process(loop, ended)");
+		return NULL;
+	}
+	if (check_open(server) < 0 || open_works(server) < 0)
+		return NULL;
+	queue = receive(server, args[1]);
+	if (!queue)
+		return NULL;
+	server->works.beginning = true;
+	sbus_cork(server->bus);
+	r = begin(server, queue, args[1], args[0]);
+	if (r == 0)
+		r = end(server, args[1]);
+	server->works.beginning = false;
+	raised = PyErr_GetRaisedException();
+	works_uncork(&server->works);
+	PyErr_SetRaisedException(raised);
+	nr = PyList_GET_SIZE(queue);
+	Py_DECREF(queue);
+	return r < 0 ? NULL : PyLong_FromSsize_t(nr);
+}
+
+static PyObject *serve_tasks(PyObject *self, PyObject *none)
+{
+	struct server *server = (struct server *)self;
+
+	return server->works.by_id ? works_tasks(&server->works) : PyList_New(0);
 }
 
 static PyObject *serve_fileno(PyObject *self, PyObject *none)
@@ -417,8 +410,12 @@ static PyObject *serve_close(PyObject *self, PyObject *none)
 
 	if (server->bus && check_open(server) < 0)
 		return NULL;
-	if (server->bus)
+	works_clear(&server->works);
+	if (server->bus) {
+		/* A body that somebody holds keeps the endpoint. */
+		sbus_unclaim(server->bus, PyUnicode_AsUTF8(server->id));
 		sbus_close(server->bus);
+	}
 	server->bus = sbus_unref(server->bus);
 	Py_RETURN_NONE;
 }
@@ -478,9 +475,12 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 		return NULL;
 	server->st = state_of((PyObject *)server);
 	server->id = Py_NewRef(id);
-	server->methods = Py_NewRef(methods);
-	server->on_message = Py_NewRef(on_message);
-	server->on_failure = Py_NewRef(on_failure);
+	server->handler = (struct handler){
+		.st = server->st,
+		.methods = Py_NewRef(methods),
+		.on_message = Py_NewRef(on_message),
+		.on_failure = Py_NewRef(on_failure),
+	};
 	if (!server->st) {
 		Py_DECREF(server);
 		return NULL;
@@ -527,21 +527,20 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg)
 {
 	struct server *server = (struct server *)self;
 
+	int r;
+
 	Py_VISIT(Py_TYPE(self));
-	Py_VISIT(server->methods);
-	Py_VISIT(server->on_message);
-	Py_VISIT(server->on_failure);
 	Py_VISIT(server->raised);
-	return 0;
+	r = handler_traverse(&server->handler, visit, arg);
+	return r ? r : works_traverse(&server->works, visit, arg);
 }
 
 static int server_clear(PyObject *self)
 {
 	struct server *server = (struct server *)self;
 
-	Py_CLEAR(server->methods);
-	Py_CLEAR(server->on_message);
-	Py_CLEAR(server->on_failure);
+	handler_clear(&server->handler);
+	works_clear(&server->works);
 	Py_CLEAR(server->raised);
 	return 0;
 }
@@ -555,7 +554,7 @@ static void server_dealloc(PyObject *self)
 	sbus_unref(server->bus);
 	server_clear(self);
 	Py_CLEAR(server->id);
-	buffer_free(&server->buffer);
+	buffer_free(&server->handler.buffer);
 	type->tp_free(self);
 	Py_DECREF(type);
 }
@@ -563,9 +562,14 @@ static void server_dealloc(PyObject *self)
 static PyMethodDef server_methods[] = {
 	{ "serve", serve_serve, METH_VARARGS,
 	  PyDoc_STR("Serve until stop(), or one of the signals that are given.") },
-	{ "process", serve_process, METH_O,
-	  PyDoc_STR("The requests that are there; does not wait. The ids of those that nobody\n"
-		    "waits for any more are appended to a list.") },
+	{ "process", _PyCFunction_CAST(serve_process), METH_FASTCALL,
+	  PyDoc_STR("process($self, loop, ended, /)\n--\n\n"
+		    "Answer the requests that are there, or have tasks on the running loop do so;\n"
+		    "does not wait. Tells how many there were. A list has the ids of requests that\n"
+		    "nobody may wait for any more: their tasks are cancelled, and it is emptied.") },
+	{ "tasks", serve_tasks, METH_NOARGS,
+	  PyDoc_STR("tasks($self, /)\n--\n\nThe tasks of process() that are not through.") },
+	{ "_uncork", serve_uncork, METH_NOARGS, PyDoc_STR("Send what was answered.") },
 	{ "fileno", serve_fileno, METH_NOARGS,
 	  PyDoc_STR("Readable when process() has something.") },
 	{ "stop", serve_stop, METH_NOARGS, PyDoc_STR("Make serve() return.") },

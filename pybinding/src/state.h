@@ -14,16 +14,24 @@
 	X(call_soon_threadsafe)			\
 	X(cancel)				\
 	X(context)				\
+	X(create_task)				\
+	X(get_task_factory)			\
 	X(is_closed)				\
 	X(method)				\
 	X(params)				\
 	X(remove_reader)
+
+/* How many names of members are kept: see convert.c. */
+#define STATE_KEYS 256
 
 struct state {
 	PyTypeObject *bus_type;
 	PyTypeObject *call_type;
 	PyTypeObject *request_type;
 	PyTypeObject *server_type;
+	PyTypeObject *work_type;
+	PyTypeObject *view_type;
+	PyTypeObject *stop_type;
 
 	PyObject *current;		/* ContextVar: the Request that is served */
 	PyObject *make_error;		/* errors.from_errno() */
@@ -33,6 +41,11 @@ struct state {
 	/* asyncio is imported by those who use it: NULL until then. */
 	PyObject *get_running_loop;
 	PyObject *cancelled_error;
+
+	PyObject *keys[STATE_KEYS];	/* NULL, or a str */
+	struct call *spare_calls;	/* memory of calls that are over */
+	unsigned int nr_spare_calls;
+	PyObject *spare_stop;		/* as of stop.c */
 
 #define STATE_NAME(name) PyObject *str_##name;
 	STATE_NAMES(STATE_NAME)

@@ -172,40 +172,21 @@ class Extension:
         loop = asyncio.get_running_loop()
         self._server = server = self._open()
         self._stop = stop = asyncio.Event()
-        tasks = set()
-        working = {}  # id: the request, and the task that works on it
         ended = []
         caught = []
 
         def process():
             """How many requests there were."""
             try:
-                requests = server.process(ended)
+                number = server.process(loop, ended)
             except errors.BusError:
                 stop.set()
                 raise
-            for request in requests:
-                # Given up before it was begun.
-                if request.id in ended:
-                    continue
-                task = self._start(request, loop)
-                if task is not None:
-                    tasks.add(task)
-                    working[request.id] = request, task
-                    task.add_done_callback(lambda task, call=request.id: working.pop(call, None))
-                    task.add_done_callback(tasks.discard)
-            while ended:
-                call = ended.pop()
-                request, task = working.get(call, (None, None))
-                # Of an outcome it is a guess.
-                if request and request.cancelled():
-                    del working[call]
-                    task.cancel()
             if server.taken_over:
                 stop.set()
             if self._client is not None:
                 self._client._on_processed()
-            return len(requests)
+            return number
 
         try:
             self._share(process, ended)
@@ -215,13 +196,13 @@ class Extension:
             loop.add_reader(server.fileno(), process)
             await stop.wait()
             server.unclaim()
-            while process() or tasks:
-                if tasks:
+            while process() or server.tasks():
+                if tasks := server.tasks():
                     await asyncio.wait(tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            if tasks:
+            if tasks := server.tasks():
+                for task in tasks:
+                    task.cancel()
                 await asyncio.wait(tasks)
             loop.remove_reader(server.fileno())
             for number in caught:
@@ -265,77 +246,6 @@ class Extension:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    # --- one request, on an event loop
-
-    def _start(self, request, loop):
-        """Answers, or returns the task that will."""
-        token = _symphony.current.set(request)
-        try:
-            answer = self._handle(request)
-            if answer is not None:
-                return loop.create_task(self._finish(request, answer))
-        finally:
-            _symphony.current.reset(token)
-        return None
-
-    def _handle(self, request):
-        """Answers, or returns the coroutine that will have the answer."""
-        try:
-            message = request.read()
-        except ValueError:
-            request.fail(errors.PARSE, "the message cannot be read as JSON")
-            return None
-        name = message.get("method") if isinstance(message, dict) else None
-        method = self._methods.get(name) if isinstance(name, str) else None
-        try:
-            if method is not None:
-                params = message.get("params")
-                if params is None:
-                    params = {}
-                if not isinstance(params, dict):
-                    request.fail(errors.INVALID_PARAMS,
-                                 "params is an object with a member for each parameter")
-                    return None
-                try:
-                    value = method(**params)
-                except TypeError as error:
-                    if error.__traceback__.tb_next is not None:
-                        raise
-                    request.fail(errors.INVALID_PARAMS, str(error))
-                    return None
-            elif self._message is not None:
-                value = self._message(message)
-            elif isinstance(name, str):
-                request.fail(errors.METHOD_NOT_FOUND,
-                             f"'{self.id}' has no method '{name}'; \"describe\" lists them")
-                return None
-            else:
-                request.fail(errors.INVALID_REQUEST,
-                             f"'{self.id}' takes {{\"method\": NAME, \"params\": {{...}}}}")
-                return None
-            if hasattr(value, "__await__"):
-                return value
-            request.reply(value)
-        except Exception as error:
-            self._fail(request, error)
-        return None
-
-    async def _finish(self, request, answer):
-        try:
-            request.reply(await answer)
-        except Exception as error:
-            self._fail(request, error)
-
-    @staticmethod
-    def _fail(request, error):
-        if not _failed(error):
-            return
-        code, message, data = errors.describe_failure(error)
-        try:
-            request.fail(code, message, data)
-        except (TypeError, ValueError):
-            request.fail(code if isinstance(code, int) else errors.INTERNAL, message)
 
 
 def _signals():
