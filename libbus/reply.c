@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine.h"
 #include "error.h"
 #include "held.h"
 #include "json.h"
@@ -80,10 +81,11 @@ static int reply_packed(struct sbus_message *request, struct symphony_reply *arg
 	return r;
 }
 
-static int send_now(struct sbus_message *request, const struct answer *answer, uint32_t flags)
+static struct symphony_reply reply_of(const struct sbus_message *request,
+				     const struct answer *answer, uint32_t flags)
 {
-	struct symphony_reply arg = {
-		.size = sizeof(arg),
+	return (struct symphony_reply){
+		.size = sizeof(struct symphony_reply),
 		.flags = answer->flags | flags,
 		.id = request->msg->id,
 		.slot = request->offset,
@@ -91,14 +93,23 @@ static int send_now(struct sbus_message *request, const struct answer *answer, u
 		.body = (uintptr_t)answer->data,
 		.body_len = answer->len,
 	};
-	int r;
+}
 
-	r = is_packed(request, answer) ? reply_packed(request, &arg) :
-					 reply_until_over(request->bus, &arg);
-	/* It was not answered, and can still be. */
+/* What came of a REPLY: perhaps it was not answered, and can still be. */
+static void replied(struct sbus_message *request, int r)
+{
 	if (unlikely(r == -EFAULT || r == -ENOMEM || r == -EDQUOT || r == -EBADF ||
 		     r == -ELOOP || r == -EINVAL))
 		atomic_store(&request->answered, false);
+}
+
+static int send_now(struct sbus_message *request, const struct answer *answer)
+{
+	struct symphony_reply arg = reply_of(request, answer, 0);
+	int r = is_packed(request, answer) ? reply_packed(request, &arg) :
+					     reply_until_over(request->bus, &arg);
+
+	replied(request, r);
 	return r;
 }
 
@@ -122,15 +133,7 @@ static struct receiver *can_wait(struct sbus_message *request, const struct answ
 static bool keep(struct receiver *receiver, struct sbus_message *request,
 		 const struct answer *answer)
 {
-	const struct symphony_reply reply = {
-		.size = sizeof(reply),
-		.flags = answer->flags,
-		.id = request->msg->id,
-		.slot = request->offset,
-		.content_type = answer->content_type,
-		.body = (uintptr_t)answer->data,
-		.body_len = answer->len,
-	};
+	const struct symphony_reply reply = reply_of(request, answer, 0);
 	const void *data = answer->data;
 
 	if (receiver->next < receiver->nr)
@@ -150,6 +153,9 @@ static bool keep(struct receiver *receiver, struct sbus_message *request,
 	return true;
 }
 
+/* Answers that sbus_uncork() sends at a time. */
+#define CORKED_PART 64
+
 /* An answer that sbus_uncork() is to send. */
 struct corked {
 	struct list node;
@@ -166,7 +172,8 @@ static bool hold(struct sbus_message *request, const struct answer *answer)
 	struct corked *corked;
 	bool held;
 
-	if (likely(!atomic_load_explicit(&bus->corked, memory_order_relaxed)) || answer->last)
+	if (likely(!atomic_load_explicit(&bus->corked, memory_order_relaxed)) || answer->last ||
+	    is_packed(request, answer))
 		return false;
 	corked = malloc(sizeof(*corked) + room);
 	if (!corked)
@@ -187,28 +194,54 @@ static bool hold(struct sbus_message *request, const struct answer *answer)
 	return false;
 }
 
+/* What a part of the answers that were held back needs until it was sent. */
+struct part {
+	struct corked *corked[CORKED_PART];
+	struct symphony_reply replies[CORKED_PART];
+	struct operation operations[CORKED_PART];
+	unsigned int nr;
+};
+
 /*
  * If nobody else holds the request, its room goes back with the answer. It is on no
  * list then, so that nobody comes to hold it meanwhile.
  */
-static void send_corked(struct sbus *bus, struct corked *corked)
+static void part_add(struct part *part, struct corked *corked)
 {
 	struct sbus_message *request = corked->request;
+	struct symphony_reply *reply = &part->replies[part->nr];
 	bool sole = atomic_load_explicit(&request->refs, memory_order_acquire) == 1;
-	int r;
 
 	if (sole && request->entered)
 		notice_leave(request);
-	r = send_now(request, &corked->answer, sole ? SYMPHONY_REPLY_RELEASE : 0);
-	if (corked->answer.destroy)
-		corked->answer.destroy((void *)corked->answer.data);
-	if (likely(sole && !r)) {
-		message_reset(request);
-		message_give(bus, request);
-	} else {
-		sbus_message_unref(request);
+	*reply = reply_of(request, &corked->answer, sole ? SYMPHONY_REPLY_RELEASE : 0);
+	part->corked[part->nr] = corked;
+	part->operations[part->nr++] = (struct operation){
+		.code = SYMPHONY_IOC_REPLY,
+		.arg = reply,
+	};
+}
+
+static void part_send(struct sbus *bus, struct part *part)
+{
+	engine_run(bus, part->operations, part->nr);
+	for (unsigned int i = 0; i < part->nr; i++) {
+		struct corked *corked = part->corked[i];
+		struct sbus_message *request = corked->request;
+		int r = part->operations[i].result;
+
+		replied(request, r);
+		if (corked->answer.destroy)
+			corked->answer.destroy((void *)corked->answer.data);
+		if (likely(!r && part->replies[i].flags & SYMPHONY_REPLY_RELEASE)) {
+			message_reset(request);
+			message_give(bus, request);
+		} else {
+			sbus_message_unref(request);
+		}
+		free(corked);
 	}
-	free(corked);
+	part->nr = 0;
 }
 
 SBUS_API void sbus_cork(struct sbus *bus)
@@ -219,7 +252,9 @@ SBUS_API void sbus_cork(struct sbus *bus)
 SBUS_API void sbus_uncork(struct sbus *bus)
 {
 	struct list answers, *node;
+	struct part part;
 
+	part.nr = 0;
 	list_init(&answers);
 	sbus_ref(bus);
 	bus_lock(bus);
@@ -227,8 +262,13 @@ SBUS_API void sbus_uncork(struct sbus *bus)
 	while ((node = list_pop(&bus->answers)))
 		list_add_tail(node, &answers);
 	bus_unlock(bus);
-	while ((node = list_pop(&answers)))
-		send_corked(bus, container_of(node, struct corked, node));
+	while ((node = list_pop(&answers))) {
+		part_add(&part, container_of(node, struct corked, node));
+		if (part.nr == CORKED_PART)
+			part_send(bus, &part);
+	}
+	if (part.nr)
+		part_send(bus, &part);
 	sbus_unref(bus);
 }
 
@@ -251,7 +291,7 @@ static int send_answer(struct sbus_message *request, const struct answer *answer
 		return 0;
 	if (hold(request, answer))
 		return 0;
-	r = send_now(request, answer, 0);
+	r = send_now(request, answer);
 out:
 	if (answer->destroy)
 		answer->destroy((void *)answer->data);
