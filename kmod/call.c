@@ -145,19 +145,23 @@ void symp_call_free(struct symp_call *call)
 
 	if (call->server)
 		symp_endpoint_put(call->server);
-	if (cmpxchg(&caller->idle, NULL, call) && !spare_add(caller, call))
+	if (READ_ONCE(caller->dead) ||
+	    (cmpxchg(&caller->idle, NULL, call) && !spare_add(caller, call)))
 		kmem_cache_free(calls_cache, call);
 	symp_endpoint_put(caller);
 }
 
-/* Nobody can make a call from @ep any more. */
+/* @ep is dead: nobody makes a call from it any more. */
 void symp_call_free_idle(struct symp_endpoint *ep)
 {
-	struct symp_call *call, *next;
+	struct symp_call *call = xchg(&ep->idle, NULL), *next;
+	struct llist_node *spare;
 
-	if (ep->idle)
-		kmem_cache_free(calls_cache, ep->idle);
-	llist_for_each_entry_safe(call, next, llist_del_all(&ep->spare), spare)
+	if (call)
+		kmem_cache_free(calls_cache, call);
+	scoped_guard(spinlock, &ep->lock)
+		spare = llist_del_all(&ep->spare);
+	llist_for_each_entry_safe(call, next, spare, spare)
 		kmem_cache_free(calls_cache, call);
 }
 
@@ -188,6 +192,17 @@ static void calls_less(struct symp_endpoint *ep)
 		symp_account_uncharge(ep->account, SYMP_CALLS, CALLS_LOT);
 		ep->calls_charged -= CALLS_LOT;
 	}
+}
+
+/* One-way calls stay charged when @ep is dead; see symp_endpoint_kill(). */
+static void oneway_less(struct symp_endpoint *ep)
+{
+	lockdep_assert_held(&ep->lock);
+	ep->nr_oneway--;
+	if (ep->dead)
+		symp_account_uncharge(ep->account, SYMP_CALLS, 1);
+	else
+		calls_less(ep);
 }
 
 /* Most calls are made for no other: then there is nothing to check and write. */
@@ -262,8 +277,7 @@ void symp_call_settle(struct symp_call *call, int status, u32 offset,
 	if (likely(call->server))
 		symp_stats_outcome(&call->service->stats, status);
 	if (unlikely(call->oneway)) {
-		if (!ep->dead)
-			calls_less(ep);
+		oneway_less(ep);
 		/* As for one with an answer, below. */
 		WRITE_ONCE(call->done, true);
 		return;
@@ -597,6 +611,7 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 			*limit = SYMPHONY_LIMIT_USER_CALLS;
 			return err;
 		}
+		ep->nr_oneway++;
 		arm(call);
 		return 0;
 	}
@@ -645,9 +660,10 @@ static bool call_abandon(struct symp_call *call)
 		return false;
 	}
 	call->done = true;
-	if (!ep->dead)
+	if (unlikely(call->oneway)) {
+		oneway_less(ep);
+	} else if (!ep->dead) {
 		calls_less(ep);
-	if (!ep->dead && !call->oneway) {
 		call->fetched = true;
 		leave_parent(call);
 		symp_room_free(ep, NULL, call->slot);
@@ -685,7 +701,8 @@ int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
 	old = call->server;
 	call->server = pick.ep;
 	call->service = pick.service;
-	if (ep->last.id == pick.ep->id)
+	/* Of a dead one the lane may be gone; see symp_lane_get(). */
+	if (ep->last.id == pick.ep->id && !ep->dead)
 		lane = ep->last.lane;
 	spin_unlock(&ep->lock);
 	if (old)

@@ -410,7 +410,8 @@ static long do_cancel(struct symp_endpoint *ep, void __user *uarg)
 }
 
 static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
-		    bool async, bool nonblock, struct io_uring_cmd *cmd)
+		    bool async, bool nonblock, struct io_uring_cmd *cmd,
+		    unsigned int issue_flags)
 {
 	struct symphony_call arg;
 	int err;
@@ -448,10 +449,14 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		arg.needed = wait.needed;
 	} else {
 		nonblock |= arg.flags & SYMPHONY_CALL_DONTWAIT;
+		if (cmd)
+			symp_uring_begin_call(cmd, issue_flags);
 		err = symp_call_make(ep, uarg, &arg, async, nonblock, cmd);
 	}
 	if (unlikely(err && arg.limit) && put_user(arg.limit, &uarg->limit))
-		return -EFAULT;
+		err = -EFAULT;
+	if (cmd)
+		return symp_uring_end_call(cmd, err, issue_flags);
 	if (err || async)
 		return err;
 	return put_outcome(&uarg->status, arg.status, arg.offset, arg.needed);
@@ -594,9 +599,9 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	switch (cmd) {
 	case SYMPHONY_IOC_CALL:
-		return do_call(ep, uarg, false, nonblock, NULL);
+		return do_call(ep, uarg, false, nonblock, NULL, 0);
 	case SYMPHONY_IOC_SEND:
-		return do_call(ep, uarg, true, true, NULL);
+		return do_call(ep, uarg, true, true, NULL, 0);
 	case SYMPHONY_IOC_RECV:
 		return do_recv(ep, uarg, nonblock, NULL, 0);
 	case SYMPHONY_IOC_REPLY:
@@ -630,8 +635,10 @@ static long uring_operation(struct symp_endpoint *ep, struct io_uring_cmd *cmd,
 			    void __user *uarg, unsigned int issue_flags)
 {
 	switch (cmd->cmd_op) {
+	case SYMPHONY_IOC_CALL:
+		return do_call(ep, uarg, true, true, cmd, issue_flags);
 	case SYMPHONY_IOC_SEND:
-		return do_call(ep, uarg, true, true, NULL);
+		return do_call(ep, uarg, true, true, NULL, 0);
 	case SYMPHONY_IOC_RECV:
 		return do_recv(ep, uarg, false, cmd, issue_flags);
 	case SYMPHONY_IOC_REPLY:
@@ -657,6 +664,9 @@ static int device_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (issue_flags & IO_URING_F_CANCEL)
 		return symp_uring_cancel(cmd);
+	/* Of a multishot command the core would not see the end. */
+	if (cmd->flags & IORING_URING_CMD_MASK)
+		return -EINVAL;
 	ep = endpoint_of(cmd->file);
 	if (IS_ERR(ep))
 		return PTR_ERR(ep);
@@ -664,11 +674,6 @@ static int device_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	uarg = u64_to_user_ptr(READ_ONCE(sqe->arg));
 	if (READ_ONCE(sqe->reserved))
 		return -EINVAL;
-	if (cmd->cmd_op == SYMPHONY_IOC_CALL) {
-		symp_uring_begin_call(cmd, issue_flags);
-		return symp_uring_end_call(cmd, do_call(ep, uarg, true, true, cmd),
-					   issue_flags);
-	}
 	return symp_uring_end(cmd, uring_operation(ep, cmd, uarg, issue_flags),
 			      issue_flags);
 }

@@ -224,6 +224,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	struct symp_call *call, *next;
 	struct symp_pool *pool;
 	struct rb_root files;
+	u32 calls_charged;
 	LIST_HEAD(requests);
 	LIST_HEAD(calls);
 
@@ -238,6 +239,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	symp_queue_end_receivers(ep);
 	symp_room_end_waits(ep);
 	ep->pool = NULL;
+	calls_charged = ep->calls_charged - ep->nr_oneway;
 	files = ep->files;
 	ep->files = RB_ROOT;
 	spin_unlock(&ep->lock);
@@ -253,7 +255,9 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 		symp_call_finish(call, -ESHUTDOWN, 0);
 		symp_call_put(call);
 	}
-	symp_account_uncharge(ep->account, SYMP_CALLS, ep->calls_charged);
+	symp_call_free_idle(ep);
+	/* One-way calls live on, and are charged for until they are received. */
+	symp_account_uncharge(ep->account, SYMP_CALLS, calls_charged);
 	/* Not when its memory goes: that others can put off. */
 	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
 	symp_service_unclaim_all(ep);

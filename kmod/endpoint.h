@@ -73,6 +73,7 @@ struct symp_owner;
  * @receivers: threads in RECV, the one that waited the shortest time first
  * @commands: RECVs that rings submitted and that wait; see uring.c
  * @woken: others that were woken
+ * @nr_commands: how many there are of both
  * @starved: tenants of whom a lane waits for room in the pool and is owed a look
  * @looked: the others of whom one waits
  * @nr_hungry: lanes of theirs that do
@@ -80,6 +81,7 @@ struct symp_owner;
  * @look: looks at them when there are many
  * @nr_calls: calls of this endpoint whose outcome was not fetched
  * @calls_charged: how many of them are written to @account
+ * @nr_oneway: how many of them are one-way
  * @last: where this endpoint sent last, and its lane there
  * @files: what came with messages that are here, by their offset
  * @load: requests queued or received, not answered
@@ -136,6 +138,7 @@ struct symp_endpoint {
 	struct list_head receivers;
 	struct list_head commands;
 	struct list_head woken;
+	u32 nr_commands;
 	struct list_head starved;
 	struct list_head looked;
 	u32 nr_hungry;
@@ -143,6 +146,7 @@ struct symp_endpoint {
 	struct work_struct look;
 	u32 nr_calls;
 	u32 calls_charged;
+	u32 nr_oneway;
 	struct {
 		u64 id;
 		struct symp_lane *lane;

@@ -97,9 +97,15 @@ static int move_reserve(struct symp_move *move)
 	guard(spinlock)(&server->lock);
 	if (server->dead || server->epoch != call->epoch)
 		return -ESHUTDOWN;
-	/* While it is not, the caller's lane is there; see symp_lane_get(). */
 	if (READ_ONCE(call->done))
 		return -ECANCELED;
+	/*
+	 * The caller of a one-way call can be dead, and its lane swept away since
+	 * symp_call_route() found it. What it gets here keeps it.
+	 */
+	call->lane = xa_load(&server->lanes, call->caller->id);
+	if (!call->lane)
+		return -ESHUTDOWN;
 	err = symp_room_or_wait(server, call->lane, &move->room);
 	if (err == -EINPROGRESS)
 		call->moving = &move->room;

@@ -127,7 +127,7 @@ static struct symp_lane *lane_add(struct symp_endpoint *receiver,
  * @sender: who sends, referenced
  *
  * May sleep. Return: the lane, which stays while @sender lives or has a call
- * without an outcome, or an ERR_PTR of -ENOMEM.
+ * without an outcome that is not one-way, or an ERR_PTR of -ENOMEM.
  */
 struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
 				struct symp_endpoint *sender)

@@ -19,7 +19,8 @@
  * that one completion tells of many, and nothing is lost with a task that dies.
  * When there is nothing any more the command waits again. As long as the queue is
  * not empty, either no command waits, or one was woken: a command that was woken
- * and is not to take anything wakes another.
+ * and is not to take anything wakes another. The one that waited the shortest time
+ * is woken first, as among threads: its task is the likeliest to come by soon.
  *
  * The core comes with IO_URING_F_CANCEL, under the ring's lock, when the ring or
  * the task ends, and comes again until the command is completed: a RECV that
@@ -35,6 +36,7 @@
 #include "call.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "limits.h"
 #include "queue.h"
 #include "uring.h"
 
@@ -113,16 +115,18 @@ static int receive_take(struct io_uring_cmd *cmd, bool dying)
 	spin_lock(&ep->lock);
 	list_del_init(&command->node);
 	command->woken = false;
+	if (!dying && !command->cancelled && !ep->dead &&
+	    symp_queue_is_empty(ep)) {
+		list_add(&command->node, &ep->commands);
+		spin_unlock(&ep->lock);
+		return -EAGAIN;
+	}
+	ep->nr_commands--;
 	if (dying || command->cancelled) {
 		if (!symp_queue_is_empty(ep))
 			symp_uring_wake_one(ep);
 		spin_unlock(&ep->lock);
 		return -ECANCELED;
-	}
-	if (!ep->dead && symp_queue_is_empty(ep)) {
-		list_add_tail(&command->node, &ep->commands);
-		spin_unlock(&ep->lock);
-		return -EAGAIN;
 	}
 	return symp_queue_receive_locked(ep, &how);
 }
@@ -149,7 +153,10 @@ static void command_end(struct io_uring_cmd *cmd, unsigned int issue_flags, bool
 
 SYMP_TASK_WORK(command_end_in_task, command_end)
 
-/* What @cmd waited for is there. From here on it can be gone. */
+/*
+ * The call of @cmd has an outcome. From here on the command can be gone. A task
+ * that waits for many is woken when it has them.
+ */
 void symp_uring_complete(struct io_uring_cmd *cmd)
 {
 	io_uring_cmd_do_in_task_lazy(cmd, command_end_in_task);
@@ -160,7 +167,8 @@ static void wake(struct symp_endpoint *ep, struct symp_command *command)
 	lockdep_assert_held(&ep->lock);
 	command->woken = true;
 	list_move_tail(&command->node, &ep->woken);
-	symp_uring_complete(command_cmd(command));
+	/* Not lazily: what it was woken for waits for it alone. */
+	io_uring_cmd_complete_in_task(command_cmd(command), command_end_in_task);
 }
 
 /* There is something to receive on @ep, the lock of which is held. */
@@ -265,11 +273,18 @@ int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 	};
 	INIT_LIST_HEAD(&command->node);
 	io_uring_cmd_mark_cancelable(cmd, issue_flags);
-	guard(spinlock)(&ep->lock);
+	spin_lock(&ep->lock);
+	if (ep->nr_commands >= READ_ONCE(symp_calls_max)) {
+		spin_unlock(&ep->lock);
+		symp_uring_done(cmd, answered ? 0 : -EDQUOT, issue_flags);
+		return -EIOCBQUEUED;
+	}
+	ep->nr_commands++;
 	if (ep->dead || !symp_queue_is_empty(ep))
 		wake(ep, command);
 	else
-		list_add_tail(&command->node, &ep->commands);
+		list_add(&command->node, &ep->commands);
+	spin_unlock(&ep->lock);
 	return -EIOCBQUEUED;
 }
 

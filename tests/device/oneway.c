@@ -189,4 +189,37 @@ TEST_F(oneway, moves_to_another_replica)
 	ep_close(&heir);
 }
 
+/* The one it moves to has forgotten its sender, which is dead, by then. */
+TEST_F(oneway, moves_without_its_sender)
+{
+	struct symphony_call call;
+	struct ep first, heir, sender;
+	const struct symphony_msg *msg;
+	__u64 x, y;
+
+	ASSERT_EQ(0, ep_join(&first, MIB));
+	ASSERT_EQ(0, ep_join(&heir, MIB));
+	ASSERT_EQ(0, ep_join(&sender, MIB));
+	ASSERT_EQ(0, ep_claim_with(&first, "x", SYMPHONY_CLAIM_REQUEUE, 0, &x));
+	call = message(x, "late", 4);
+	call.method = 77;
+	ASSERT_EQ(0, ep_send(&sender, &call));
+	ASSERT_EQ(0, ep_claim_with(&heir, "x", SYMPHONY_CLAIM_REQUEUE, 0, &x));
+	ASSERT_EQ(0, ep_claim(&heir, "y", &y));
+	for (int i = 0; i < 150; i++) {
+		call = message(y, "x", 1);
+		ASSERT_EQ(0, ep_send(&sender, &call));
+		ASSERT_EQ(0, ep_release(&heir, ep_next(&heir, DEV_LONG)));
+		ep_close(&sender);
+		ASSERT_EQ(0, ep_join(&sender, SYMPHONY_POOL_MIN));
+	}
+	ep_close(&first);
+	msg = ep_next(&heir, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(77, msg->method);
+	EXPECT_EQ(0, ep_release(&heir, msg));
+	ep_close(&sender);
+	ep_close(&heir);
+}
+
 TEST_HARNESS_MAIN

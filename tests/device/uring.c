@@ -258,6 +258,7 @@ TEST_F(uring, refuses_what_is_wrong)
 	};
 	struct symphony_call call = ep_request(self->duo.svc + 1, NULL, 0);
 	struct symphony_query query = { .size = sizeof(query) };
+	struct symphony_release release = { .size = sizeof(release) };
 	struct symphony_uring *cmd;
 	struct io_uring_sqe *sqe;
 	struct ep nobody = { };
@@ -275,6 +276,11 @@ TEST_F(uring, refuses_what_is_wrong)
 	cmd->reserved = 1;
 	ASSERT_EQ(1, ring_submit(&self->client));
 	EXPECT_EQ(-EINVAL, ring_next(&self->client, DEV_LONG, NULL));
+	sqe = ring_put(&self->client, CLIENT, SYMPHONY_IOC_RELEASE, &release, 0);
+	ASSERT_NE(NULL, sqe);
+	sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
+	ASSERT_EQ(1, ring_submit(&self->client));
+	EXPECT_GT(0, ring_next(&self->client, DEV_LONG, NULL));
 	nobody.fd = dev_open();
 	ASSERT_LE(0, nobody.fd);
 	EXPECT_EQ(-ENOTCONN, ring_do(&self->client, &nobody, SYMPHONY_IOC_CALL, &call));

@@ -45,7 +45,7 @@ def settled(bus):
 async def until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, LAST
         await asyncio.sleep(0.02)
 
 

@@ -666,14 +666,20 @@ struct symphony_release {
  * result is the operation's error, or
  *  - of CALL, the offset of a SYMPHONY_MSG_REPLY, as a SEND's outcome would be
  *    received, and an outcome that the kernel made as well. An error means that
- *    there was no call; but ECANCELED: that the ring ended before the outcome
- *    was told. Like SEND it does not wait for room, and takes NOTIFY;
+ *    there was no call; but ECANCELED: that the ring, or the thread that had
+ *    submitted it, ended before the outcome was told. Like SEND it does not wait
+ *    for room, and takes NOTIFY;
  *  - of RECV, and REPLY with RECV, the number of messages. Their offsets are at
  *    @offsets, which have to stay there until then; @nr is not written. There is
  *    no @deadline; CANCEL with SYMPHONY_CANCEL_RECV ends the wait;
  *  - of the others, 0.
  *
- * An error of its own: EOPNOTSUPP (not an operation for a ring).
+ * A message wakes one RECV, which then takes all there are: it should be of a
+ * thread that comes back to its ring. An endpoint whose file was closed lives on
+ * until the ring, too, has let go of it, or its owner exits.
+ *
+ * Errors of their own: EOPNOTSUPP (not an operation for a ring), EINVAL (with
+ * uring_cmd_flags), EDQUOT (RECV: as many wait as there may be calls).
  */
 struct symphony_uring {
 	__u64 arg;
