@@ -196,6 +196,9 @@ static PyObject *call_cancel(PyObject *self, PyObject *const *args,
 	call->phase = CALL_CANCELLED;
 	if (nargs || names)
 		call->value = Py_NewRef(args[0]);
+	/* Nobody may have waited yet; the loop takes the outcome all the same. */
+	if (bind(call) < 0)
+		PyErr_Clear();
 	Py_CLEAR(call->bus);
 
 	/* The outcome still comes, and finds that it is too late. */

@@ -357,7 +357,7 @@ TEST_F(uring, gives_up_a_receive_that_was_woken)
 
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
 		ASSERT_EQ(1, ring_submit(&self->server));
-		EXPECT_EQ(-ETIME, ring_next(&self->server, 1, NULL));
+		EXPECT_TRUE(ring_is_quiet(&self->server));
 		ASSERT_EQ(0, duo_send(&self->duo, 1, 10));
 		got = ep_recv(SERVER, (__u32[1]){}, 1, -1);
 		ret = dev_ioctl(SERVER->fd, SYMPHONY_IOC_CANCEL, &cancel);
