@@ -91,7 +91,7 @@ TEST_F(uring, calls_and_is_answered)
 	int ret;
 
 	ASSERT_TRUE(put_call(self, 7));
-	ASSERT_EQ(1, ring_submit(&self->client));
+	ASSERT_LT(0, ring_submit(&self->client));
 	ASSERT_EQ(1, receive(self, BATCH));
 	EXPECT_NE(0, self->calls[7].id);
 	reply = answer_to(SERVER, self->offsets[0]);
@@ -156,7 +156,7 @@ TEST_F(uring, receives_what_comes_later)
 	int got, ret;
 
 	ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 3));
-	ASSERT_EQ(1, ring_submit(&self->server));
+	ASSERT_LT(0, ring_submit(&self->server));
 	EXPECT_TRUE(ring_is_quiet(&self->server));
 	for (int i = 0; i < 5; i++)
 		ASSERT_EQ(0, duo_send(&self->duo, i, 100));
@@ -184,7 +184,7 @@ TEST_F(uring, sends_and_replies_with_the_next)
 	reply.offsets = (uintptr_t)self->offsets;
 	reply.max = 1;
 	ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_REPLY, &reply, 0));
-	ASSERT_EQ(1, ring_submit(&self->server));
+	ASSERT_LT(0, ring_submit(&self->server));
 	msg = ep_next(CLIENT, DEV_LONG);
 	ASSERT_NE(NULL, msg);
 	EXPECT_EQ(17, msg->cookie);
@@ -274,12 +274,12 @@ TEST_F(uring, refuses_what_is_wrong)
 	ASSERT_NE(NULL, sqe);
 	cmd = (void *)sqe->cmd;
 	cmd->reserved = 1;
-	ASSERT_EQ(1, ring_submit(&self->client));
+	ASSERT_LT(0, ring_submit(&self->client));
 	EXPECT_EQ(-EINVAL, ring_next(&self->client, DEV_LONG, NULL));
 	sqe = ring_put(&self->client, CLIENT, SYMPHONY_IOC_RELEASE, &release, 0);
 	ASSERT_NE(NULL, sqe);
 	sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
-	ASSERT_EQ(1, ring_submit(&self->client));
+	ASSERT_LT(0, ring_submit(&self->client));
 	EXPECT_GT(0, ring_next(&self->client, DEV_LONG, NULL));
 	nobody.fd = dev_open();
 	ASSERT_LE(0, nobody.fd);
@@ -328,7 +328,7 @@ TEST_F(uring, gives_up_a_receive)
 	};
 
 	ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
-	ASSERT_EQ(1, ring_submit(&self->server));
+	ASSERT_LT(0, ring_submit(&self->server));
 	EXPECT_TRUE(ring_is_quiet(&self->server));
 	EXPECT_EQ(0, dev_ioctl(SERVER->fd, SYMPHONY_IOC_CANCEL, &cancel));
 	EXPECT_EQ(-ECANCELED, ring_next(&self->server, DEV_LONG, NULL));
@@ -356,7 +356,7 @@ TEST_F(uring, gives_up_a_receive_that_was_woken)
 		int got, ret;
 
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
-		ASSERT_EQ(1, ring_submit(&self->server));
+		ASSERT_LT(0, ring_submit(&self->server));
 		EXPECT_TRUE(ring_is_quiet(&self->server));
 		ASSERT_EQ(0, duo_send(&self->duo, 1, 10));
 		got = ep_recv(SERVER, (__u32[1]){}, 1, -1);
@@ -379,7 +379,7 @@ TEST_F(uring, ends_with_the_endpoint)
 
 	/* The ring's file keeps the endpoint's: only its owner's exit ends it. */
 	ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
-	ASSERT_EQ(1, ring_submit(&self->server));
+	ASSERT_LT(0, ring_submit(&self->server));
 	EXPECT_TRUE(ring_is_quiet(&self->server));
 	ep_close(SERVER);
 	ASSERT_EQ(0, ep_join(&other, MIB));
@@ -418,7 +418,7 @@ TEST_F(uring, leaves_nothing_when_a_ring_ends)
 	for (i = 0; i < n; i++)
 		EXPECT_TRUE(dev_until(ep_reply_at(SERVER, ep_msg(SERVER, offsets[i])->id,
 						  offsets[i], NULL, 0, 0) == -ESRCH));
-	EXPECT_TRUE(ep_is_quiet(SERVER));
+	EXPECT_TRUE(dev_until(ep_is_quiet(SERVER)));
 	/* And all room for answers is there again. */
 	EXPECT_TRUE(ep_is_quiet(CLIENT));
 	for (n = 0; n < 3; n++) {
