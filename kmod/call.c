@@ -28,9 +28,9 @@
  *  - the slot in the caller's pool, until the outcome is fetched or the caller
  *    is killed. Who sets @fetched drops the reference.
  *  - the server's pool (@attached), until it is answered, withdrawn, moved, or
- *    the server is killed; a one-way one until it is received. Who clears @attached drops the reference, or gives
- *    it to the move (move.c), or to the queue where the call is now the notice
- *    that it was cancelled (notice.c).
+ *    the server is killed; a one-way one until it is received. Who clears
+ *    @attached drops the reference, or gives it to the move (move.c), or to the
+ *    queue where the call is now the notice that it was cancelled (notice.c).
  *  - the timer (@timed), until it is stopped, or through the work it started
  *    until that has run. Every outcome stops it; unloading flushes the work.
  *  - a thread in REPLY.

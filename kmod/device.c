@@ -594,7 +594,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	struct symp_endpoint *ep = endpoint_of(file);
 
-	if (unlikely(IS_ERR(ep)) && needs_endpoint(cmd))
+	if (IS_ERR(ep) && needs_endpoint(cmd))
 		return PTR_ERR(ep);
 
 	switch (cmd) {

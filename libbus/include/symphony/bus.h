@@ -180,6 +180,11 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  * there already is joined as it is. If its creator is dead and the caller is of the
  * creator's uid, opening with @reserve or SBUS_OPEN_GRANTS makes the connection the
  * creator. See sbus_is_creator() and sbus_grant().
+ *
+ * What goes out together (the answers of a batch, see sbus_serve() and sbus_cork())
+ * is one system call, over io_uring. Where that may not be used it is one for each,
+ * which is said once on stderr; so it is, silently, with SYMPHONY_ENGINE=ioctl in
+ * the environment.
  */
 struct sbus_params {
 	size_t size;

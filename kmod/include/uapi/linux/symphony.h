@@ -212,7 +212,7 @@ struct symphony_msg {
 /* symphony_query.features */
 #define SYMPHONY_FEATURE_CALL	(1ULL << 0)	/* all operations of ABI 1 */
 #define SYMPHONY_FEATURE_TENANTS (1ULL << 1)	/* grants, takeover, recovery, chains */
-#define SYMPHONY_FEATURE_URING	(1ULL << 2)	/* operations over io_uring */
+#define SYMPHONY_FEATURE_URING	(1ULL << 2)	/* io_uring, one-way messages */
 #define SYMPHONY_FEATURE_FDS	(1ULL << 3)	/* files with messages */
 
 /**
