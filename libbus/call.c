@@ -86,8 +86,8 @@ static int call_packed(struct sbus *bus, const struct sbus_request *request,
 	return r;
 }
 
-static int call_make(struct sbus *bus, const struct sbus_request *request,
-		     const struct sbus_message *parent, struct symphony_call *call)
+static inline int call_make(struct sbus *bus, const struct sbus_request *request,
+			    const struct sbus_message *parent, struct symphony_call *call)
 {
 	bool seal = request->body_len >= bus->sealed_min && bus->may_seal;
 	int r;
@@ -198,14 +198,12 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 	};
 	if (unlikely(chain.parent))
 		chain_name(&call, chain.parent);
-	if (unlikely(request->cancel)) {
+	if (unlikely(request->cancel))
 		r = cancel_enter(request->cancel, bus, &call);
-		if (!r) {
-			r = call_make(bus, request, chain.parent, &call);
-			cancel_leave(request->cancel);
-		}
-	} else {
+	if (likely(!r)) {
 		r = call_make(bus, request, chain.parent, &call);
+		if (unlikely(request->cancel))
+			cancel_leave(request->cancel);
 	}
 	if (unlikely(r))
 		call_failed(bus, service, &call, r, error);

@@ -61,17 +61,23 @@ void message_spares_free(struct sbus *bus)
 	}
 }
 
-/* Its last reference goes. */
-static void end(struct sbus_message *message)
+static void end_more(struct sbus_message *message)
 {
-	if (unlikely(message->entered))
+	if (message->entered)
 		notice_leave(message);
 	yyjson_doc_free(message->doc);
 	message->doc = NULL;
-	if (unlikely(message->attached)) {
+	if (message->attached) {
 		attached_free(message->attached);
 		message->attached = NULL;
 	}
+}
+
+/* Its last reference goes. Most have nothing but their bytes. */
+static inline void end(struct sbus_message *message)
+{
+	if (unlikely(message->entered || message->doc || message->attached))
+		end_more(message);
 }
 
 void message_reset(struct sbus_message *message)
@@ -107,7 +113,8 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message)
 		release_keep_locked(bus, message->offset, &batch);
 		message_give_locked(bus, message);
 		bus_unlock(bus);
-		release_now(bus, &batch);
+		if (unlikely(batch.nr))
+			release_now(bus, &batch);
 	}
 	sbus_unref(bus);
 	return NULL;

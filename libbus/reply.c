@@ -81,11 +81,11 @@ static int reply_packed(struct sbus_message *request, struct symphony_reply *arg
 	return r;
 }
 
-static struct symphony_reply reply_of(const struct sbus_message *request,
-				     const struct answer *answer, uint32_t flags)
+static inline void reply_fill(struct symphony_reply *reply, const struct sbus_message *request,
+			      const struct answer *answer, uint32_t flags)
 {
-	return (struct symphony_reply){
-		.size = sizeof(struct symphony_reply),
+	*reply = (struct symphony_reply){
+		.size = sizeof(*reply),
 		.flags = answer->flags | flags,
 		.id = request->msg->id,
 		.slot = request->offset,
@@ -105,10 +105,12 @@ static void replied(struct sbus_message *request, int r)
 
 static int send_now(struct sbus_message *request, const struct answer *answer)
 {
-	struct symphony_reply arg = reply_of(request, answer, 0);
-	int r = is_packed(request, answer) ? reply_packed(request, &arg) :
-					     reply_until_over(request->bus, &arg);
+	struct symphony_reply arg;
+	int r;
 
+	reply_fill(&arg, request, answer, 0);
+	r = is_packed(request, answer) ? reply_packed(request, &arg) :
+					 reply_until_over(request->bus, &arg);
 	replied(request, r);
 	return r;
 }
@@ -133,11 +135,14 @@ static struct receiver *can_wait(struct sbus_message *request, const struct answ
 static bool keep(struct receiver *receiver, struct sbus_message *request,
 		 const struct answer *answer)
 {
-	const struct symphony_reply reply = reply_of(request, answer, 0);
 	const void *data = answer->data;
 
-	if (receiver->next < receiver->nr)
+	if (unlikely(receiver->next < receiver->nr)) {
+		struct symphony_reply reply;
+
+		reply_fill(&reply, request, answer, 0);
 		return held_add(receiver, &reply, answer->destroy, (void *)data);
+	}
 	if (!answer->stays) {
 		if (!receiver->copy)
 			receiver->copy = malloc(RECEIVE_COPY_MAX);
@@ -148,7 +153,7 @@ static bool keep(struct receiver *receiver, struct sbus_message *request,
 	receiver->answering = request;
 	receiver->destroy = answer->destroy;
 	receiver->destroy_data = (void *)answer->data;
-	receiver->reply = reply;
+	reply_fill(&receiver->reply, request, answer, 0);
 	receiver->reply.body = (uintptr_t)data;
 	return true;
 }
@@ -214,7 +219,7 @@ static void part_add(struct part *part, struct corked *corked)
 
 	if (sole && request->entered)
 		notice_leave(request);
-	*reply = reply_of(request, &corked->answer, sole ? SYMPHONY_REPLY_RELEASE : 0);
+	reply_fill(reply, request, &corked->answer, sole ? SYMPHONY_REPLY_RELEASE : 0);
 	part->corked[part->nr] = corked;
 	part->operations[part->nr++] = (struct operation){
 		.code = SYMPHONY_IOC_REPLY,
