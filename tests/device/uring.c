@@ -352,7 +352,7 @@ TEST_F(uring, gives_up_a_receive_that_was_woken)
 		.id = (uintptr_t)self->offsets,
 	};
 
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 5; i++) {
 		int got, ret;
 
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
@@ -452,7 +452,7 @@ TEST_F(uring, passes_on_what_it_cannot_take)
 	const struct symphony_msg *msg;
 
 	recv_other.offsets = (uintptr_t)other;
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < (dev_slow() ? 10 : 50); i++) {
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv_other, 2));
 		ASSERT_LT(0, ring_submit(&self->server));
@@ -499,7 +499,7 @@ TEST_F(uring, leaves_nothing_when_killed)
 			_exit(1);
 		call = ep_request(svc, NULL, 0);
 		call.reply_max = 1;
-		for (made = 0; made < 10000; made++) {
+		for (made = 0; made < (dev_slow() ? 2000 : 10000); made++) {
 			call.id = 0;
 			call.slot = 0;
 			while (!ring_put(&ring, &ep, SYMPHONY_IOC_CALL, &call, made))
