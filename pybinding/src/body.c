@@ -137,17 +137,12 @@ static PyObject *view_of(struct state *st, struct sbus_message *message)
 	return memory;
 }
 
-PyObject *body_decode(struct state *st, struct sbus_message *message)
+PyObject *body_parse(struct state *st, const void *data, size_t len)
 {
-	size_t len;
-	const void *data = sbus_message_body(message, &len);
 	yyjson_read_err err;
 	yyjson_doc *doc;
 	PyObject *object;
 
-	if (sbus_message_content(message) != SBUS_JSON)
-		return len < BODY_VIEW ? PyBytes_FromStringAndSize(data, len) :
-					 view_of(st, message);
 	doc = yyjson_read_opts((char *)data, len, YYJSON_READ_BIGNUM_AS_RAW,
 			       NULL, &err);
 	if (!doc) {
@@ -160,6 +155,17 @@ PyObject *body_decode(struct state *st, struct sbus_message *message)
 	object = convert_to_py(st, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
 	return object;
+}
+
+PyObject *body_decode(struct state *st, struct sbus_message *message)
+{
+	size_t len;
+	const void *data = sbus_message_body(message, &len);
+
+	if (sbus_message_content(message) == SBUS_JSON)
+		return body_parse(st, data, len);
+	return len < BODY_VIEW ? PyBytes_FromStringAndSize(data, len) :
+				 view_of(st, message);
 }
 
 void buffer_free(struct buffer *buffer)

@@ -32,6 +32,8 @@ void body_drop(struct body *body);
  */
 #define BODY_VIEW (16 << 10)
 PyObject *body_decode(struct state *st, struct sbus_message *message);
+/* The same of JSON, wherever it stands. */
+PyObject *body_parse(struct state *st, const void *data, size_t len);
 
 extern PyType_Spec view_spec;
 

@@ -25,7 +25,7 @@ fuzz_common := $(O)/obj/fuzz/kernel.o $(O)/obj/fuzz/clock.o \
 
 $(fuzz_progs): $(O)/parsers/%: $(O)/obj/fuzz/%.o $(fuzz_common)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $(CFLAGS) $(fuzz_link) -o $@ $(filter %.o,$^) -lyyjson -lnl-genl-3 \
+	$(CC) $(LDFLAGS) $(CFLAGS) $(fuzz_link) -o $@ $(filter %.o,$^) -lyyjson -luring -lnl-genl-3 \
 		-lnl-3 -lm $(fuzz_libs)
 
 $(O)/parsers/convert: $(PYBINDING_OBJS)

@@ -114,7 +114,8 @@ static PyObject *sent(PyObject *object, bool type_error, struct buffer *buffer,
 		return NULL;
 	}
 	CHECK(!PyErr_Occurred());
-	copy = body_decode(body->content, body->data, body->len);
+	copy = body->content == SBUS_JSON ? body_parse(st, body->data, body->len) :
+		PyBytes_FromStringAndSize(body->data, body->len);
 	if (!copy)
 		PyErr_Print();
 	CHECK(copy);
@@ -144,7 +145,7 @@ static void round_trip(PyObject *object, bool type_error)
 
 static void from_peer(const char *data, size_t len)
 {
-	PyObject *object = body_decode(SBUS_JSON, data, len), *expected, *bytes;
+	PyObject *object = body_parse(st, data, len), *expected;
 
 	if (object) {
 		expected = PyObject_CallFunction(loads, "y#", data, (Py_ssize_t)len);
@@ -158,9 +159,6 @@ static void from_peer(const char *data, size_t len)
 	} else {
 		refused(false);
 	}
-	bytes = body_decode(SBUS_RAW, data, len);
-	CHECK(bytes && (size_t)PyBytes_GET_SIZE(bytes) == len);
-	Py_DECREF(bytes);
 }
 
 /* --- objects ----------------------------------------------------------------- */
@@ -316,7 +314,7 @@ static void answers(const char *data, size_t len)
 	if (!doc)
 		return;
 	copy = yyjson_doc_mut_copy(doc, NULL);
-	expected = convert_to_py(yyjson_doc_get_root(doc));
+	expected = convert_to_py(st, yyjson_doc_get_root(doc));
 	if (!expected)
 		refused(false);
 	/* A result, of which the Pit may keep nothing. */
