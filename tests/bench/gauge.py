@@ -94,6 +94,9 @@ PEER_OF = {
 }
 
 GROWTH = 1.03
+# Of rows in which both processes have event loops that wait for each other, or many
+# tasks do: who runs when differs from boot to boot, by up to 3 %.
+GROWTH_OF = {"python-remote-async": 1.08, "python-flight": 1.08, "python-flight-async": 1.08}
 # Of a figure over that at the first count.
 FLATNESS = 1.05
 # Instructions, asserted on the baseline's kernel. A pair is a difference.
@@ -179,20 +182,21 @@ def judge(now, baseline):
         if row not in baseline:
             tell(False, f"{row} is in the baseline", "make bench-insn UPDATE=1 puts it there")
     for row in baseline.ours():
+        growth = GROWTH_OF.get(row.split(" ")[0], GROWTH)
         if row not in now:
             tell(False, f"{row} was measured", "it is in the baseline, but not in this run")
             continue
         ratio, before = now.ratio(row), baseline.ratio(row)
         if ratio is not None and before is not None:
-            tell(ratio <= before * GROWTH if series else None,
+            tell(ratio <= before * growth if series else None,
                  f"{row}: {ratio:.3f} of {PEER_OF[row.split(' ')[0]]}, baseline {before:.3f}",
-                 f"{ratio / before - 1:+.1%}, at most +{GROWTH - 1:.0%}" if series else elsewhere)
+                 f"{ratio / before - 1:+.1%}, at most +{growth - 1:.0%}" if series else elsewhere)
         claim = f"{row}: {now[row]} instructions, baseline {baseline[row]}"
         if not same:
             tell(None, claim, elsewhere)
         else:
-            tell(now[row] <= baseline[row] * GROWTH, claim,
-                 f"{now[row] / baseline[row] - 1:+.1%}, at most +{GROWTH - 1:.0%}")
+            tell(now[row] <= baseline[row] * growth, claim,
+                 f"{now[row] / baseline[row] - 1:+.1%}, at most +{growth - 1:.0%}")
     for rows, limit in TARGETS:
         missing = [row for row in rows if row not in now]
         claim = f"{' above '.join(rows)}: at most {limit} instructions"
