@@ -44,7 +44,7 @@
  * have one call, two servers, a canceller, a timer and either side's death, and
  * memory in which a store is seen at once. They leave out the order in a queue,
  * shares of a pool, an answer larger than its slot, calls made for other calls,
- * and notices without room.
+ * notices without room, one-way calls, files, and commands of rings.
  */
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
