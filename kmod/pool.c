@@ -4,14 +4,14 @@
  *
  * The allocator is TLSF (Masmano et al., "TLSF: a new dynamic memory allocator
  * for real-time systems", ECRTS 2004): free slices are kept by size class, two
- * bitmaps find a class that fits, neighbours merge. The two slices that were
- * freed last are set aside as they are: a caller and a server in a steady
- * exchange need the same size again and again, the next at times before the
- * last is free, and get it without any merging and splitting. Every operation
- * takes constant time. The bookkeeping is one struct symp_slice per granule of
- * SYMPHONY_POOL_ALIGN bytes, outside of the memory that processes see; an
- * offset from user space is looked up there and believed only if a slice of the
- * right kind begins at it.
+ * bitmaps find a class that fits, neighbours merge. What is freed is first set
+ * aside as it is: peers in a steady exchange need the same size again and again,
+ * in a batch many of it, and get it without any merging and splitting. When many
+ * are set aside, or when there is no room otherwise, all of them merge. Every
+ * operation takes bounded time. The bookkeeping is one struct symp_slice per
+ * granule of SYMPHONY_POOL_ALIGN bytes, outside of the memory that processes
+ * see; an offset from user space is looked up there and believed only if a slice
+ * of the right kind begins at it.
  */
 #include <linux/build_bug.h>
 #include <linux/mm.h>
@@ -151,25 +151,36 @@ static void merge(struct symp_pool *pool, u32 i)
 	link_free(pool, i);
 }
 
-static void merge_spare(struct symp_pool *pool, u32 *spare)
+/* As many as there are calls kept for reuse; see call.c. */
+#define SPARE_MAX	64
+
+static void merge_spares(struct symp_pool *pool)
 {
-	if (*spare == SYMPHONY_NO_OFFSET)
-		return;
-	merge(pool, *spare / SYMPHONY_POOL_ALIGN);
-	*spare = SYMPHONY_NO_OFFSET;
+	u32 *head = &pool->spare[0][0];
+	u32 i;
+
+	for (; pool->nr_spare; head++) {
+		while (*head != SYMP_NIL) {
+			i = *head;
+			*head = pool->slices[i].next;
+			merge(pool, i);
+			pool->nr_spare--;
+		}
+	}
 }
 
-static struct symp_slice *take_spare(struct symp_pool *pool, u32 *spare,
-				     u32 granules)
+/* All of a class have the length that is its lower end. */
+static struct symp_slice *take_spare(struct symp_pool *pool, u32 granules)
 {
 	struct symp_slice *s;
+	u32 fl, sl;
 
-	if (*spare == SYMPHONY_NO_OFFSET)
+	class_of(granules, &fl, &sl);
+	if (pool->spare[fl][sl] == SYMP_NIL)
 		return NULL;
-	s = symp_pool_slice(pool, *spare);
-	if (s->len != granules)
-		return NULL;
-	*spare = SYMPHONY_NO_OFFSET;
+	s = &pool->slices[pool->spare[fl][sl]];
+	pool->spare[fl][sl] = s->next;
+	pool->nr_spare--;
 	return s;
 }
 
@@ -188,12 +199,9 @@ u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 
 	if (granules > pool->nr)
 		return SYMPHONY_NO_OFFSET;
-	s = take_spare(pool, &pool->spare[0], granules) ?:
-	    take_spare(pool, &pool->spare[1], granules) ?:
-	    carve(pool, granules);
+	s = take_spare(pool, granules) ?: carve(pool, granules);
 	if (!s) {
-		merge_spare(pool, &pool->spare[0]);
-		merge_spare(pool, &pool->spare[1]);
+		merge_spares(pool);
 		s = carve(pool, granules);
 	}
 	if (!s)
@@ -210,13 +218,15 @@ u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 void symp_pool_free(struct symp_pool *pool, u32 offset)
 {
 	struct symp_slice *s = symp_pool_slice(pool, offset);
+	u32 fl, sl;
 
-	if (pool->spare[0] != SYMPHONY_NO_OFFSET) {
-		merge_spare(pool, &pool->spare[1]);
-		pool->spare[1] = pool->spare[0];
-	}
+	if (pool->nr_spare == SPARE_MAX)
+		merge_spares(pool);
+	class_of(s->len, &fl, &sl);
 	s->kind = SYMP_SPARE;
-	pool->spare[0] = offset;
+	s->next = pool->spare[fl][sl];
+	pool->spare[fl][sl] = offset / SYMPHONY_POOL_ALIGN;
+	pool->nr_spare++;
 	pool->free += s->len;
 }
 
@@ -334,8 +344,7 @@ struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
 	if (!pool->base)
 		goto err_free_pages;
 	memset(pool->heads, 0xff, sizeof(pool->heads));
-	pool->spare[0] = SYMPHONY_NO_OFFSET;
-	pool->spare[1] = SYMPHONY_NO_OFFSET;
+	memset(pool->spare, 0xff, sizeof(pool->spare));
 	pool->slices[0].len = pool->nr;
 	pool->free = pool->nr;
 	pool->account = symp_account_get(account);

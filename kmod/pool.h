@@ -33,7 +33,7 @@ enum symp_kind {
  * @kernel: the kernel holds it: a call stands on it or a copier writes it
  * @user: the process holds it: it was received and not yet released
  * @files: some came with the message; see files.c
- * @next: SYMP_FREE: next free slice of its size class, SYMP_NIL for none
+ * @next: SYMP_FREE, SYMP_SPARE: next one of its size class, SYMP_NIL for none
  * @prev: SYMP_FREE: previous one
  * @owner: while @kernel: the struct symp_call; afterwards the struct symp_lane
  *	that is charged for it, or NULL
@@ -75,8 +75,9 @@ struct symp_slice {
  * @fl: which first-level classes have a free slice
  * @sl: likewise second-level classes
  * @heads: the free slices of each class
- * @spare: the two slices freed last, kept whole for the next of their size, or
- *	SYMPHONY_NO_OFFSET
+ * @spare: of each class the slices freed last, kept whole for the next of their
+ *	size
+ * @nr_spare: how many
  *
  * All but @ref and the bytes are guarded by the endpoint's lock.
  */
@@ -92,7 +93,8 @@ struct symp_pool {
 	u32 fl;
 	u32 sl[SYMP_FL];
 	u32 heads[SYMP_FL][SYMP_SL];
-	u32 spare[2];
+	u32 spare[SYMP_FL][SYMP_SL];
+	u32 nr_spare;
 };
 
 struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
