@@ -284,9 +284,10 @@ static struct symp_item *pop(struct symp_endpoint *ep)
 	ep->queued--;
 	if (list_empty(&lane->queue))
 		lane_idle(lane);
-	else
+	else if (!list_is_last(&lane->busy, &tenant->lanes))
 		list_move_tail(&lane->busy, &tenant->lanes);
-	if (!list_empty(&tenant->lanes))
+	if (!list_empty(&tenant->lanes) &&
+	    !list_is_last(&tenant->busy, &ep->busy))
 		list_move_tail(&tenant->busy, &ep->busy);
 	return item;
 }
