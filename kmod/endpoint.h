@@ -22,6 +22,7 @@ struct symp_account;
 struct symp_bus;
 struct symp_bus_args;
 struct symp_owner;
+struct symp_service;
 
 /**
  * struct symp_endpoint - who sends and receives
@@ -45,6 +46,7 @@ struct symp_owner;
  * @idle: a call to make the next one of, or NULL
  * @spare: more of them; see call.c
  * @nr_spare: about how many
+ * @service: it called last, or NULL; see service.c
  * @rcu: frees it
  * @owned: on the owner's list, under its lock
  * @claims: of struct symp_claim, the last one first, under the bus's lock
@@ -108,6 +110,7 @@ struct symp_endpoint {
 	struct symp_call *idle;
 	struct llist_head spare;
 	atomic_t nr_spare;
+	struct symp_service *service;
 	struct rcu_head rcu;
 
 	struct list_head owned;

@@ -583,6 +583,20 @@ static struct symp_replica *choose(struct symp_service *service,
 	return replica;
 }
 
+/* Most calls go where the one before went, and a service stays with its bus. */
+static struct symp_service *service_for(struct symp_endpoint *ep, u64 handle)
+{
+	struct symp_service *service = READ_ONCE(ep->service);
+
+	if (service && service->handle == handle)
+		return service;
+	service = symp_service_by_handle(ep->bus, handle);
+	if (service)
+		/* For other threads' dependent reads of what it points to. */
+		smp_store_release(&ep->service, service);
+	return service;
+}
+
 /**
  * symp_service_pick() - choose the replica for a call
  * @args: the call
@@ -594,7 +608,6 @@ static struct symp_replica *choose(struct symp_service *service,
 int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick)
 {
 	const struct symp_call *call = args->call;
-	struct symp_bus *bus = call->caller->bus;
 	struct symp_service *service;
 	struct symp_replica *replica;
 	struct symp_endpoint *ep;
@@ -602,7 +615,7 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	int err;
 
 	guard(rcu)();
-	service = symp_service_by_handle(bus, call->handle);
+	service = service_for(call->caller, call->handle);
 	if (!service)
 		return -ENOENT;
 	if (static_branch_unlikely(&symp_admits) && !args->moves) {
