@@ -590,16 +590,12 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 			 enum symphony_limit *limit)
 {
 	struct symp_endpoint *ep = call->caller;
-	u32 granules = symp_pool_granules(call->room);
+	u32 granules;
 	int err;
 
 	guard(spinlock)(&ep->lock);
 	if (ep->dead)
 		return -ESHUTDOWN;
-	if (granules > ep->pool->nr / 2) {
-		*limit = SYMPHONY_LIMIT_REPLY;
-		return -EMSGSIZE;
-	}
 	if (ep->nr_calls >= READ_ONCE(symp_calls_max)) {
 		*limit = SYMPHONY_LIMIT_CALLS;
 		return -EDQUOT;
@@ -614,6 +610,11 @@ static int call_register(struct symp_call *call, const struct symphony_call *arg
 		ep->nr_oneway++;
 		arm(call);
 		return 0;
+	}
+	granules = symp_pool_granules(call->room);
+	if (granules > ep->pool->nr / 2) {
+		*limit = SYMPHONY_LIMIT_REPLY;
+		return -EMSGSIZE;
 	}
 	call->slot = symp_pool_alloc(ep->pool, granules, SYMP_ANSWER);
 	if (call->slot == SYMPHONY_NO_OFFSET) {
