@@ -18,6 +18,7 @@ FIXTURE(abi)
 	unsigned char *arg;	/* of the variant's structure, valid */
 	__u32 offset;
 	int valid;		/* what the operation gives for it */
+	struct symphony_call call;
 };
 
 FIXTURE_VARIANT(abi)
@@ -80,6 +81,9 @@ FIXTURE_VARIANT_ADD(abi, send) {
 		       SYMPHONY_CALL_IDEMPOTENT,
 	.reserved = CALL_RESERVED,
 };
+FIXTURE_VARIANT_ADD(abi, send_batch) {
+	.op = SYMPHONY_IOC_SEND_BATCH, .size = sizeof(struct symphony_send_batch),
+};
 FIXTURE_VARIANT_ADD(abi, recv) {
 	.op = SYMPHONY_IOC_RECV, .size = sizeof(struct symphony_recv),
 	.known_flags = SYMPHONY_RECV_DONTWAIT,
@@ -113,6 +117,7 @@ FIXTURE_VARIANT_ADD(abi, fds) {
 static void fill(struct _test_data_abi *self, unsigned long op)
 {
 	void *arg = memset(self->arg, 0, ROOM);
+	struct symphony_send_batch *batch = arg;
 	struct symphony_service *service = arg;
 	struct symphony_recv *recv = arg;
 	struct symphony_join *join = arg;
@@ -142,6 +147,13 @@ static void fill(struct _test_data_abi *self, unsigned long op)
 	case SYMPHONY_IOC_CALL:
 	case SYMPHONY_IOC_SEND:
 		*(struct symphony_call *)arg = ep_request(~0ULL, NULL, 0);
+		self->valid = -ENOENT;
+		break;
+	case SYMPHONY_IOC_SEND_BATCH:
+		self->call = ep_request(~0ULL, NULL, 0);
+		batch->calls = (uintptr_t)&self->call;
+		batch->stride = sizeof(self->call);
+		batch->nr = 1;
 		self->valid = -ENOENT;
 		break;
 	case SYMPHONY_IOC_RECV:

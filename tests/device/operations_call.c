@@ -291,9 +291,30 @@ static int send_run(struct trial *t)
 	return ret;
 }
 
+/* Three, of which fewer can be made: the next is asked what there is against it. */
+static int send_batch_run(struct trial *t)
+{
+	struct symphony_call calls[3] = { t->call, t->call, t->call };
+	struct symphony_send_batch batch = {
+		.size = sizeof(batch), .calls = (uintptr_t)calls,
+		.stride = sizeof(calls[0]), .nr = 3,
+	};
+	int ret = dev_ioctl(t->client.fd, SYMPHONY_IOC_SEND_BATCH, &batch);
+
+	t->owed += ret ? 0 : batch.nr;
+	t->call = calls[0];
+	return ret ?: batch.nr < 3 ? -ENOMEM : 0;
+}
+
 static const char *send_verify(struct trial *t)
 {
 	return t->ret ? no_call(t) : t->call.id ? NULL : "a call without an id";
+}
+
+/* After an error the first can have been made. */
+static const char *send_batch_verify(struct trial *t)
+{
+	return t->ret || t->call.id ? NULL : "a call without an id";
 }
 
 /* Who held it serves it, if it was made. */
@@ -670,6 +691,8 @@ const struct operation call_operations[] = {
 	   .verify = send_child_verify),
 	OP("SEND, with files", .prepare = send_files_prepare, .run = send_run,
 	   .verify = send_verify),
+	OP("SEND_BATCH", .prepare = send_prepare, .run = send_batch_run,
+	   .verify = send_batch_verify),
 	OP("CANCEL, of what is queued", .prepare = cancel_prepare,
 	   .run = cancel_run, .verify = cancel_verify),
 	OP("CANCEL, of what was received", .prepare = cancel_received_prepare,

@@ -90,7 +90,7 @@ TEST_F(query, unknown_operations_are_enotty)
 	char arg[4096] = {};
 	static const unsigned long unknown[] = {
 		_IO(SYMPHONY_IOC_MAGIC, 0x0d), _IO(SYMPHONY_IOC_MAGIC, 0x0e),
-		_IO(SYMPHONY_IOC_MAGIC, 0x12), _IO(SYMPHONY_IOC_MAGIC, 0xff),
+		_IO(SYMPHONY_IOC_MAGIC, 0x13), _IO(SYMPHONY_IOC_MAGIC, 0xff),
 		_IO(SYMPHONY_IOC_MAGIC + 1, 0x00),
 		_IOW(SYMPHONY_IOC_MAGIC, 0x00, struct symphony_query),
 		0, ~0U, 0x5401 /* TCGETS */,
@@ -132,6 +132,9 @@ TEST_F(query, operations_need_a_join)
 	struct symphony_watch watch = { .size = sizeof(watch), .endpoint = 1 };
 	struct symphony_release release = { .size = sizeof(release) };
 	struct symphony_fds fds = { .size = sizeof(fds) };
+	struct symphony_send_batch batch = {
+		.size = sizeof(batch), .calls = (uintptr_t)&call, .stride = sizeof(call), .nr = 1,
+	};
 	struct { unsigned long op; void *arg; } ops[] = {
 		{ SYMPHONY_IOC_CLAIM, &service }, { SYMPHONY_IOC_UNCLAIM, &service },
 		{ SYMPHONY_IOC_RESOLVE, &service }, { SYMPHONY_IOC_CALL, &call },
@@ -140,7 +143,7 @@ TEST_F(query, operations_need_a_join)
 		{ SYMPHONY_IOC_WAIT, &wait }, { SYMPHONY_IOC_WATCH, &watch },
 		{ SYMPHONY_IOC_RELEASE, &release },
 		{ SYMPHONY_IOC_DRAIN, &service }, { SYMPHONY_IOC_GRANT, &service },
-		{ SYMPHONY_IOC_FDS, &fds },
+		{ SYMPHONY_IOC_FDS, &fds }, { SYMPHONY_IOC_SEND_BATCH, &batch },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {

@@ -369,7 +369,7 @@ static void prepare(struct shot *shot)
 
 static bool is_known(unsigned long cmd)
 {
-	return cmd >= SYMPHONY_IOC_QUERY && cmd <= SYMPHONY_IOC_FDS &&
+	return cmd >= SYMPHONY_IOC_QUERY && cmd <= SYMPHONY_IOC_SEND_BATCH &&
 	       (cmd <= SYMPHONY_IOC_RELEASE || cmd >= SYMPHONY_IOC_DRAIN);
 }
 

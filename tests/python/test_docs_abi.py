@@ -33,7 +33,7 @@ def constants(text):
 
 def test_the_structures():
     assert structures_of_the_page() == structures_of_the_header()
-    assert len(structures_of_the_page()) == 14
+    assert len(structures_of_the_page()) == 15
 
 
 def test_the_operations():

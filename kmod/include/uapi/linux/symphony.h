@@ -485,6 +485,30 @@ struct symphony_call {
 	};
 };
 
+/**
+ * struct symphony_send_batch - SEND_BATCH: several SENDs in one operation
+ * @size: sizeof(struct symphony_send_batch)
+ * @flags: 0
+ * @calls: address of an array of struct symphony_call
+ * @stride: bytes from one to the next, a multiple of 8: sizeof(struct
+ *	symphony_call)
+ * @nr: (in/out) how many, 1 to SYMPHONY_BATCH_MAX; how many were made
+ *
+ * As if each had been given to SEND in turn, up to the first that fails: what
+ * comes after it is not looked at. When at least one was made, the operation
+ * succeeds, and the error of the one at @nr is told by making it again. A signal
+ * can end it early likewise.
+ *
+ * Errors: those of SEND, for the first one.
+ */
+struct symphony_send_batch {
+	__u32 size;
+	__u32 flags;
+	__u64 calls;
+	__u32 stride;
+	__u32 nr;
+};
+
 /* symphony_wait.flags */
 #define SYMPHONY_WAIT_DONTWAIT	(1U << 0)	/* EAGAIN when there is no outcome yet */
 
@@ -661,8 +685,8 @@ struct symphony_release {
  *	the submission returns
  * @reserved: 0
  *
- * CALL, SEND, RECV, REPLY (also with RECV), CANCEL and RELEASE can be submitted as
- * IORING_OP_URING_CMD: the ioctl's number in cmd_op, this in cmd. A completion's
+ * CALL, SEND, SEND_BATCH, RECV, REPLY (also with RECV), CANCEL and RELEASE can be
+ * submitted as IORING_OP_URING_CMD: the ioctl's number in cmd_op, this in cmd. A completion's
  * result is the operation's error, or
  *  - of CALL, the offset of a SYMPHONY_MSG_REPLY, as a SEND's outcome would be
  *    received, and an outcome that the kernel made as well. An error means that
@@ -743,5 +767,6 @@ struct symphony_fds {
 #define SYMPHONY_IOC_DRAIN	_IO(SYMPHONY_IOC_MAGIC, 0x0f)
 #define SYMPHONY_IOC_GRANT	_IO(SYMPHONY_IOC_MAGIC, 0x10)
 #define SYMPHONY_IOC_FDS	_IO(SYMPHONY_IOC_MAGIC, 0x11)
+#define SYMPHONY_IOC_SEND_BATCH	_IO(SYMPHONY_IOC_MAGIC, 0x12)
 
 #endif /* _UAPI_LINUX_SYMPHONY_H */
