@@ -262,9 +262,13 @@ static void settle(void)
 static const void *send_batch(const void *request, size_t len)
 {
 	static struct symphony_call calls[BATCH];
+	struct symphony_send_batch batch = {
+		.size = sizeof(batch),
+		.calls = (uintptr_t)calls,
+		.stride = sizeof(calls[0]),
+		.nr = BATCH,
+	};
 	struct io_uring_cqe *cqe;
-	unsigned int head;
-	int n = 0;
 
 	(void)request;
 	(void)len;
@@ -277,15 +281,14 @@ static const void *send_batch(const void *request, size_t len)
 			.body = (uintptr_t)bodies[i],
 			.body_len = size,
 		};
-		put(SYMPHONY_IOC_SEND, &calls[i], i);
 	}
-	io_uring_submit_and_wait(&ring, BATCH);
-	io_uring_for_each_cqe(&ring, head, cqe) {
-		if (cqe->res)
-			errx(1, "SEND: %s", strerror(-cqe->res));
-		n++;
-	}
-	io_uring_cq_advance(&ring, n);
+	put(SYMPHONY_IOC_SEND_BATCH, &batch, 0);
+	io_uring_submit_and_wait(&ring, 1);
+	if (io_uring_peek_cqe(&ring, &cqe))
+		errx(1, "no completion");
+	if (cqe->res || batch.nr != BATCH)
+		errx(1, "SEND_BATCH: %s, %u made", strerror(-cqe->res), batch.nr);
+	io_uring_cqe_seen(&ring, cqe);
 	settle();
 	return NULL;
 }
