@@ -8,7 +8,11 @@
  * kernel's notice that there is room at the receiver. Room that the user makes here,
  * or in other processes, comes without a word, so that is looked for now and then.
  * The connection's reference to a call ends with its callback, which runs once:
- * whoever makes the state DONE runs it.
+ * whoever makes the state DONE runs it. A call without a callback is one way: it
+ * is DONE when it was sent.
+ *
+ * Where the connection is corked, what is not large waits here likewise, for
+ * sbus_uncork(). What waits for one extension is sent several at a time.
  */
 #include "async.h"
 
@@ -23,6 +27,8 @@
 #include "service.h"
 #include "slot.h"
 
+#define SEND_PART 64		/* calls that are sent at a time */
+#define CORKED_MAX 16384	/* bytes of body that are copied to wait for others */
 #define RETRY_NS 10000000
 #define RETRY_TOLD_NS 1000000000	/* if the kernel had no memory for its notice */
 
@@ -36,6 +42,10 @@ static void run(struct sbus_slot *slot, struct sbus_message *reply, int status, 
 	struct sbus_error error = SBUS_ERROR_INIT;
 	const char *id = slot->service->id;
 
+	if (unlikely(!slot->fn)) {
+		slot_put(slot);
+		return;
+	}
 	if (unlikely(!status && reply->msg->content_type & SYMPHONY_CONTENT_SEALED &&
 		     parcel_open(reply, &error))) {
 		error_extension(&error, id);
@@ -101,12 +111,33 @@ static bool seal(const struct sbus *bus, struct sbus_slot *slot)
 	return true;
 }
 
+/* @slot was sent; the caller has a reference. The lock can be dropped meanwhile. */
+static void sent_locked(struct sbus *bus, struct sbus_slot *slot)
+{
+	/* The outcome can have been faster. */
+	if (slot->state != SLOT_SENDING)
+		return;
+	if (!slot->fn) {
+		list_del(&slot->node);
+		slot->state = SLOT_DONE;
+		slot_put(slot);
+		return;
+	}
+	slot->id = slot->call.id;
+	slot->state = SLOT_SENT;
+	list_move_tail(&slot->node, &bus->calls);
+	if (unlikely(slot->cancelled)) {
+		bus_unlock(bus);
+		cancel_sent(bus, slot->call.id, slot->call.slot);
+		bus_lock(bus);
+	}
+}
+
 /* SEND, the lock dropped meanwhile; the caller has a reference. */
 static int send_locked(struct sbus *bus, struct sbus_slot *slot)
 {
 	struct symphony_call *call = &slot->call;
 	struct release release;
-	uint64_t id;
 	int r;
 
 	slot->state = SLOT_SENDING;
@@ -124,18 +155,9 @@ static int send_locked(struct sbus *bus, struct sbus_slot *slot)
 	bus_lock(bus);
 	if (unlikely(call->nr_release))
 		release_untake_locked(bus, &release, call->nr_release);
-	/* The outcome can have been faster. */
-	if (r || slot->state != SLOT_SENDING)
-		return r;
-	id = slot->id = call->id;
-	slot->state = SLOT_SENT;
-	list_move_tail(&slot->node, &bus->calls);
-	if (unlikely(slot->cancelled)) {
-		bus_unlock(bus);
-		cancel_sent(bus, id, call->slot);
-		bus_lock(bus);
-	}
-	return 0;
+	if (!r)
+		sent_locked(bus, slot);
+	return r;
 }
 
 /* The same for a call with a parent: NULL, or one that the caller has a reference to. */
@@ -222,11 +244,168 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	return 0;
 }
 
+/* @slot, which was being sent, waits no more. */
+static void left_locked(struct sbus *bus, struct sbus_slot *slot)
+{
+	bus->nr_waiting--;
+	free(slot->body);
+	slot->body = NULL;
+}
+
+/*
+ * Sends the first calls that wait for @service, which are more than one: how many.
+ * The lock is dropped meanwhile.
+ */
+static unsigned int send_several_locked(struct sbus *bus, struct service *service)
+{
+	struct symphony_call calls[SEND_PART];
+	struct sbus_slot *slots[SEND_PART];
+	struct symphony_send_batch batch = {
+		.size = sizeof(batch),
+		.calls = (uintptr_t)calls,
+		.stride = sizeof(calls[0]),
+	};
+	struct release release;
+	unsigned int nr = 0;
+	struct list *node;
+
+	for (node = service->waiting.next; node != &service->waiting && nr < SEND_PART;
+	     node = node->next) {
+		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+
+		if (unlikely(slot->parcel))
+			break;
+		atomic_fetch_add(&slot->refs, 1);
+		slot->state = SLOT_SENDING;
+		slots[nr] = slot;
+		calls[nr++] = slot->call;
+	}
+	if (!nr)
+		return 0;
+	release_take_locked(bus, &release);
+	bus_unlock(bus);
+	calls[0].release = (uintptr_t)release.offsets;
+	calls[0].nr_release = release.nr;
+	batch.nr = nr;
+	if (bus_ioctl(bus, SYMPHONY_IOC_SEND_BATCH, &batch))
+		batch.nr = 0;
+	bus_lock(bus);
+	if (unlikely(calls[0].nr_release))
+		release_untake_locked(bus, &release, calls[0].nr_release);
+	for (unsigned int i = 0; i < nr; i++) {
+		struct sbus_slot *slot = slots[i];
+
+		if (likely(i < batch.nr)) {
+			left_locked(bus, slot);
+			slot->call.id = calls[i].id;
+			slot->call.slot = calls[i].slot;
+			sent_locked(bus, slot);
+		} else if (slot->state == SLOT_SENDING && slot->cancelled) {
+			left_locked(bus, slot);
+			over_locked(slot, -ECANCELED);
+		} else if (slot->state == SLOT_SENDING) {
+			slot->state = SLOT_WAITING;
+		}
+	}
+	bus_unlock(bus);
+	for (unsigned int i = 0; i < nr; i++)
+		slot_put(slots[i]);
+	bus_lock(bus);
+	return batch.nr;
+}
+
+/* Sends what waits for one extension: why some still has to wait, or 0. */
+static int send_waiting_locked(struct sbus *bus, struct service *service)
+{
+	int r = 0;
+
+	while (!list_empty(&service->waiting) && !no_room(r)) {
+		struct sbus_slot *slot = container_of(service->waiting.next, struct sbus_slot, node);
+
+		/* If there is something against the first it is sent alone, to tell. */
+		if (slot->node.next != &service->waiting && send_several_locked(bus, service))
+			continue;
+		if (list_empty(&service->waiting))
+			break;
+		slot = container_of(service->waiting.next, struct sbus_slot, node);
+		atomic_fetch_add(&slot->refs, 1);
+		r = send_chained_locked(bus, slot, NULL);
+		if (no_room(r) && !slot->cancelled) {
+			slot->state = SLOT_WAITING;
+		} else {
+			left_locked(bus, slot);
+			if (r)
+				over_locked(slot, slot->cancelled ? -ECANCELED : r);
+		}
+		bus_unlock(bus);
+		slot_put(slot);
+		bus_lock(bus);
+	}
+	return list_empty(&service->waiting) ? 0 : r;
+}
+
+/* Ends the waiting calls whose deadline passed, and finds the next one. */
+static void expire_locked(struct sbus *bus, struct service *service, uint64_t now)
+{
+	struct list *node, *next;
+
+	for (node = service->waiting.next; node != &service->waiting; node = next) {
+		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+		uint64_t deadline = slot->call.deadline;
+
+		next = node->next;
+		if (deadline && deadline <= now)
+			over_locked(slot, -ETIMEDOUT);
+		else if (deadline && deadline < bus->first_deadline)
+			bus->first_deadline = deadline;
+	}
+}
+
+static void flush_locked(struct sbus *bus, bool now)
+{
+	uint64_t time = sbus_now();
+	struct list todo;
+	bool expired;
+	int r;
+
+	/* The calls that wait can be many: they are looked through only then. */
+	expired = time >= bus->first_deadline;
+	if (bus->flushing || (!now && time < bus->retry_at && !expired))
+		return;
+	bus->flushing = true;
+	bus->retry_at = UINT64_MAX;
+	if (expired)
+		bus->first_deadline = UINT64_MAX;
+	list_init(&todo);
+	while (!list_empty(&bus->blocked))
+		list_move_tail(bus->blocked.next, &todo);
+	while (!list_empty(&todo)) {
+		struct list *node = list_pop(&todo);
+		struct service *service = container_of(node, struct service, blocked);
+
+		if (expired)
+			expire_locked(bus, service, time);
+		r = send_waiting_locked(bus, service);
+		if (!r)
+			continue;
+		if (list_empty(&service->blocked))
+			list_add_tail(&service->blocked, &bus->blocked);
+		schedule_locked(bus, r);
+	}
+	bus->flushing = false;
+}
+
 static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent)
 {
+	bool corked = atomic_load_explicit(&bus->corked, memory_order_relaxed);
 	int r = -EAGAIN;
 
-	if (likely(list_empty(&slot->service->waiting))) {
+	if (unlikely(corked && (slot->call.body_len > CORKED_MAX || slot->parcel ||
+				bus->nr_waiting >= bus->queue_max))) {
+		flush_locked(bus, true);
+		corked = false;
+	}
+	if (likely(list_empty(&slot->service->waiting) && !corked)) {
 		list_add_tail(&slot->node, &bus->calls);
 		r = send_chained_locked(bus, slot, parent);
 	}
@@ -251,6 +430,8 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 
 	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
 		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
+	if (!fn && (ret || request->reply_max || request->parent))
+		return sbus_error_set(error, -EINVAL, "sbus_call_async: a call that is one way has no answer, no slot and no parent");
 	if (request->size < sizeof(*request) || !request->extension || request->cancel ||
 	    request->interrupted)
 		return sbus_error_set(error, -EINVAL, "sbus_call_async: size or extension of the request is not set, or cancel or interrupted is");
@@ -308,12 +489,15 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 		slot->parcel = parcel;
 		parcel_name(parcel, &slot->call);
 	}
-	if (chain.parent)
+	if (!fn)
+		slot->call.flags |= SYMPHONY_CALL_ONEWAY;
+	else if (chain.parent)
 		chain_name(&slot->call, chain.parent);
 	/* For this function: the outcome can be faster. */
 	atomic_fetch_add(&slot->refs, 1);
 	r = start_locked(bus, slot, chain.parent);
-	waits = slot->state == SLOT_WAITING || slot->state == SLOT_OVER;
+	waits = (slot->state == SLOT_WAITING || slot->state == SLOT_OVER) &&
+		!atomic_load_explicit(&bus->corked, memory_order_relaxed);
 	bus_unlock(bus);
 	slot_put(slot);
 	if (unlikely(r)) {
@@ -360,49 +544,6 @@ int async_cancel(struct sbus_slot *slot)
 	}
 }
 
-/* Sends what waits for one extension: why some still has to wait, or 0. */
-static int send_waiting_locked(struct sbus *bus, struct service *service)
-{
-	int r = 0;
-
-	while (!list_empty(&service->waiting) && !no_room(r)) {
-		struct sbus_slot *slot = container_of(service->waiting.next, struct sbus_slot, node);
-
-		atomic_fetch_add(&slot->refs, 1);
-		r = send_chained_locked(bus, slot, NULL);
-		if (no_room(r) && !slot->cancelled) {
-			slot->state = SLOT_WAITING;
-		} else {
-			bus->nr_waiting--;
-			free(slot->body);
-			slot->body = NULL;
-			if (r)
-				over_locked(slot, slot->cancelled ? -ECANCELED : r);
-		}
-		bus_unlock(bus);
-		slot_put(slot);
-		bus_lock(bus);
-	}
-	return list_empty(&service->waiting) ? 0 : r;
-}
-
-/* Ends the waiting calls whose deadline passed, and finds the next one. */
-static void expire_locked(struct sbus *bus, struct service *service, uint64_t now)
-{
-	struct list *node, *next;
-
-	for (node = service->waiting.next; node != &service->waiting; node = next) {
-		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
-		uint64_t deadline = slot->call.deadline;
-
-		next = node->next;
-		if (deadline && deadline <= now)
-			over_locked(slot, -ETIMEDOUT);
-		else if (deadline && deadline < bus->first_deadline)
-			bus->first_deadline = deadline;
-	}
-}
-
 void async_room(struct sbus *bus)
 {
 	bool flushing;
@@ -435,40 +576,6 @@ void async_parent_over_locked(struct sbus *bus, uint64_t id, int reason)
 	}
 }
 
-static void flush_locked(struct sbus *bus, bool now)
-{
-	uint64_t time = sbus_now();
-	struct list todo;
-	bool expired;
-	int r;
-
-	/* The calls that wait can be many: they are looked through only then. */
-	expired = time >= bus->first_deadline;
-	if (bus->flushing || (!now && time < bus->retry_at && !expired))
-		return;
-	bus->flushing = true;
-	bus->retry_at = UINT64_MAX;
-	if (expired)
-		bus->first_deadline = UINT64_MAX;
-	list_init(&todo);
-	while (!list_empty(&bus->blocked))
-		list_move_tail(bus->blocked.next, &todo);
-	while (!list_empty(&todo)) {
-		struct list *node = list_pop(&todo);
-		struct service *service = container_of(node, struct service, blocked);
-
-		if (expired)
-			expire_locked(bus, service, time);
-		r = send_waiting_locked(bus, service);
-		if (!r)
-			continue;
-		if (list_empty(&service->blocked))
-			list_add_tail(&service->blocked, &bus->blocked);
-		schedule_locked(bus, r);
-	}
-	bus->flushing = false;
-}
-
 int async_process(struct sbus *bus, bool now)
 {
 	struct list *node;
@@ -493,6 +600,21 @@ int async_process(struct sbus *bus, bool now)
 			      memory_order_relaxed);
 	bus_unlock(bus);
 	return nr;
+}
+
+void async_uncork(struct sbus *bus)
+{
+	bool more;
+
+	bus_lock(bus);
+	if (bus->flushing)
+		bus->retry_at = 0;
+	else if (!list_empty(&bus->blocked))
+		flush_locked(bus, true);
+	more = bus->flushing || !list_empty(&bus->blocked) || !list_empty(&bus->over);
+	bus_unlock(bus);
+	if (unlikely(more))
+		kick(bus);
 }
 
 uint64_t async_timeout(struct sbus *bus)
@@ -533,6 +655,7 @@ void async_give_up_all(struct sbus *bus)
 		slot->state = SLOT_DONE;
 		bus_unlock(bus);
 		free(slot->body);
+		slot->body = NULL;
 		run(slot, NULL, -ESHUTDOWN, 0);
 		bus_lock(bus);
 	}

@@ -14,6 +14,8 @@ void async_outcome(struct sbus *bus, struct sbus_message *reply);
  * calls whose outcome was made here. Returns how many callbacks ran.
  */
 int async_process(struct sbus *bus, bool now);
+/* Sends what waits, whatever for. */
+void async_uncork(struct sbus *bus);
 /* There is room again where a call found none. */
 void async_room(struct sbus *bus);
 /* A request has an outcome: so have the calls made for it that wait here. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "async.h"
 #include "engine.h"
 #include "error.h"
 #include "held.h"
@@ -274,6 +275,7 @@ SBUS_API void sbus_uncork(struct sbus *bus)
 	}
 	if (part.nr)
 		part_send(bus, &part);
+	async_uncork(bus);
 	sbus_unref(bus);
 }
 
@@ -291,6 +293,9 @@ static int send_answer(struct sbus_message *request, const struct answer *answer
 		r = -EMSGSIZE;
 		goto out;
 	}
+	/* It is one way: nobody waits. */
+	if (unlikely(request->msg->flags & SYMPHONY_MSG_ONEWAY))
+		goto out;
 	receiver = can_wait(request, answer);
 	if (likely(receiver && keep(receiver, request, answer)))
 		return 0;

@@ -13,12 +13,12 @@ enum slot_kind {
 /*
  * enum slot_state - where a call is; a watch is SENT, then DONE
  *
- *	WAITING <-> SENDING -> SENT -> DONE
+ *	WAITING <-> SENDING -> SENT -> DONE (without a callback at once)
  *	   |           |                ^
  *	   '-> OVER <--'----------------'
  */
 enum slot_state {
-	SLOT_WAITING,		/* here, for room: on its service's list */
+	SLOT_WAITING,		/* here, for room or to be uncorked: on its service's list */
 	SLOT_SENDING,		/* a thread is in SEND */
 	SLOT_SENT,		/* the kernel owes the outcome */
 	SLOT_OVER,		/* the outcome was made here: on the list of those */

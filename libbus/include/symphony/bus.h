@@ -691,7 +691,9 @@ typedef void (*sbus_reply_fn)(struct sbus_message *reply, const struct sbus_erro
  * sbus_call_async() - call an extension without waiting
  * @bus: the connection
  * @request: what to call, and with what; @cancel and @interrupted must be NULL
- * @fn: called exactly once, if this function returned 0
+ * @fn: called exactly once, if this function returned 0; NULL: the call is one
+ *	way, and nothing is heard of what became of it. It has no parent and no
+ *	answer, and is lost with the replica it was queued at
  * @userdata: for @fn
  * @slot: (out) to cancel the call with, one reference; NULL when not needed
  * @error: filled on failure
@@ -1118,19 +1120,23 @@ SBUS_API int sbus_reply_errorv(struct sbus_message *request, const struct sbus_e
 SBUS_API int sbus_reply_push_fd(struct sbus_message *request, int fd);
 
 /**
- * sbus_cork() - hold answers back
+ * sbus_cork() - hold answers and calls back
  * @bus: the connection
  *
- * Until sbus_uncork(), which sends them together: for who answers many requests
- * in a row outside of their handlers, such as an event loop. Nobody else sends
- * them, and each keeps its connection: every sbus_cork() is followed by an
- * sbus_uncork(). What is answered meanwhile cannot say any more that it came too
- * late or was too large, as if from within a handler.
+ * Until sbus_uncork(), which sends them together: for who answers or makes many in
+ * a row, such as an event loop. Nobody else sends the answers, and each keeps its
+ * connection: every sbus_cork() is followed by an sbus_uncork(). What is answered
+ * meanwhile cannot say any more that it came too late or was too large, as if from
+ * within a handler.
+ *
+ * Of calls, those of sbus_call_async() with up to 16 KiB of body, which is copied, are
+ * held back. What fails only then is told to their callback (after sbus_uncork(), look
+ * at sbus_get_timeout()). A call of another kind is made at once.
  */
 SBUS_API void sbus_cork(struct sbus *bus);
 
 /**
- * sbus_uncork() - send the answers that were held back
+ * sbus_uncork() - send what was held back
  * @bus: the connection; it need not be corked
  */
 SBUS_API void sbus_uncork(struct sbus *bus);
