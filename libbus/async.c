@@ -202,7 +202,7 @@ static int follow_locked(struct sbus_slot *slot, struct sbus_message *parent)
 	return parent->cancelled ? chain_status(parent->cancelled) : 0;
 }
 
-/* @slot has to wait, as @why says: 0 or -errno, and then there is no call. */
+/* @slot has to wait, as @why says, or to be uncorked: 0 or -errno, and then there is no call. */
 static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent,
 			int why)
 {
@@ -240,7 +240,8 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	atomic_store_explicit(&bus->unsettled, true, memory_order_relaxed);
 	if (slot->call.deadline && slot->call.deadline < bus->first_deadline)
 		bus->first_deadline = slot->call.deadline;
-	schedule_locked(bus, why);
+	if (why)
+		schedule_locked(bus, why);
 	return 0;
 }
 
@@ -410,7 +411,7 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 		r = send_chained_locked(bus, slot, parent);
 	}
 	if (unlikely(no_room(r)))
-		r = queue_locked(bus, slot, parent, r);
+		r = queue_locked(bus, slot, parent, corked ? 0 : r);
 	if (unlikely(r)) {
 		list_del(&slot->node);
 		slot->state = SLOT_DONE;

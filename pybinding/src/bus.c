@@ -85,6 +85,7 @@ static PyObject *process(struct bus *bus)
 
 	if (!bus->client)
 		Py_RETURN_NONE;
+	bus->burst = 0;
 	err = sbus_process(bus->client);
 	loop = state_running_loop(bus->st);
 	if (err < 0 && err != -EBUSY) {
@@ -116,6 +117,31 @@ static PyObject *bus_on_timer(PyObject *self, PyObject *none)
 		Py_DECREF(r);
 	}
 	return process(bus);
+}
+
+void bus_uncork(struct bus *bus)
+{
+	struct sbus *corked = bus->corked;
+
+	bus->corked = NULL;
+	if (corked)
+		sbus_uncork(corked);
+	sbus_unref(corked);
+}
+
+static PyObject *bus_on_turn(PyObject *self, PyObject *none)
+{
+	struct bus *bus = (struct bus *)self;
+	PyObject *loop;
+	int r;
+
+	bus_uncork(bus);
+	loop = state_running_loop(bus->st);
+	r = loop && !bus->closed ? arm(bus, loop) : 0;
+	Py_XDECREF(loop);
+	if (r < 0 || PyErr_Occurred())
+		return NULL;
+	Py_RETURN_NONE;
 }
 
 static PyObject *bus_on_late(PyObject *self, PyObject *none)
@@ -154,6 +180,7 @@ static PyObject *bus_on_processed(PyObject *self, PyObject *none)
 	struct bus *bus = (struct bus *)self;
 	PyObject *loop = state_running_loop(bus->st), *r = NULL;
 
+	bus->burst = 0;
 	if (!loop || arm(bus, loop) == 0)
 		r = wake_finished(bus, loop);
 	Py_XDECREF(loop);
@@ -404,6 +431,7 @@ static PyMethodDef bus_methods[] = {
 	{ "_on_readable", bus_on_readable, METH_NOARGS, NULL },
 	{ "_on_timer", bus_on_timer, METH_NOARGS, NULL },
 	{ "_on_late", bus_on_late, METH_NOARGS, NULL },
+	{ "_on_turn", bus_on_turn, METH_NOARGS, NULL },
 	{ "_on_processed", bus_on_processed, METH_NOARGS, NULL },
 	{ "_share", bus_share, METH_VARARGS, NULL },
 	{ }

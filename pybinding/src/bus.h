@@ -44,6 +44,8 @@ struct bus {
 	struct inbox inbox;
 	struct call_list finished;
 	struct buffer buffer;
+	unsigned int burst;	/* calls to others since something came from them */
+	struct sbus *corked;	/* a connection, until the loop calls _on_turn() */
 	uint64_t timer;		/* when the loop's timer fires, 0: there is none */
 };
 
@@ -79,6 +81,9 @@ void bus_shut(struct bus *bus, bool release_gil);
 
 /* Opens the endpoint if there is none yet: -1 with a BusError set. */
 int bus_connect(struct bus *bus, const char *extension);
+
+/* Sends the calls that wait for others of the same turn of the loop. */
+void bus_uncork(struct bus *bus);
 
 /* Its methods grant() and limits(). */
 PyObject *bus_grant(PyObject *self, PyObject *id);

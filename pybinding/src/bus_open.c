@@ -275,6 +275,7 @@ void bus_shut(struct bus *bus, bool release_gil)
 	struct sbus_pit *pit = bus->pit;
 
 	bus->closed = true;
+	bus_uncork(bus);
 	source_detach(&bus->outcomes, bus->st);
 	source_detach(&bus->late, bus->st);
 	bus->client = NULL;

@@ -84,6 +84,32 @@ static struct sbus_message *parent_of(struct bus *bus, const struct bus_request 
 	return request_parent(bus->st, connection);
 }
 
+/* So many calls in a row are worth it that the next ones wait for each other. */
+#define BURST 8
+
+/* Calls go out together at the end of this turn of the loop: no exception without. */
+static void cork(struct bus *bus, struct sbus *connection)
+{
+	PyObject *loop, *on_turn = NULL, *handle = NULL;
+
+	if (bus->corked || bus->burst < BURST)
+		return;
+	loop = state_running_loop(bus->st);
+	if (loop)
+		on_turn = PyObject_GetAttrString((PyObject *)bus, "_on_turn");
+	if (on_turn)
+		handle = PyObject_CallMethodOneArg(loop, bus->st->str_call_soon, on_turn);
+	if (handle) {
+		bus->corked = sbus_ref(connection);
+		sbus_cork(connection);
+	} else {
+		PyErr_Clear();
+	}
+	Py_XDECREF(handle);
+	Py_XDECREF(on_turn);
+	Py_XDECREF(loop);
+}
+
 PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
@@ -104,6 +130,7 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 		call_finish(call, NULL);
 		goto out;
 	}
+	cork(bus, client);
 	parent = parent_of(bus, request, client);
 	request_init(&out, &body, request, parent);
 	call->parent = parent ? sbus_message_id(parent) : 0;
@@ -115,6 +142,8 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 		errors_raise(bus->st, &error);
 		call_finish(call, NULL);
 		sbus_error_clear(&error);
+	} else {
+		bus->burst++;
 	}
 out:
 	body_drop(&body);
@@ -152,6 +181,8 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 	/* The outcome comes to this thread, whoever processes the connection. */
 	if (!bus->shared && bus_connect(bus, request->extension) < 0)
 		goto out_body;
+	/* After what was sent before it. */
+	bus_uncork(bus);
 	client = sbus_ref(bus->shared ? bus->shared : bus->client);
 	parent = parent_of(bus, request, client);
 	request_init(&out, &body, request, parent);

@@ -93,6 +93,7 @@ TEST_F(cork, holds_calls_back)
 		ASSERT_EQ(0, call(self->bus, "echo", i, 16, count, &counted, NULL));
 	usleep(20000);
 	EXPECT_EQ(0, self->server.handled);
+	EXPECT_EQ(UINT64_MAX, sbus_get_timeout(self->bus));
 	sbus_uncork(self->bus);
 	process_until(self->bus, &counted.told, 100);
 	EXPECT_EQ(100, counted.told);

@@ -109,6 +109,35 @@ def test_many_outcomes_are_fetched_at_a_time(flight):
     loop.close()
 
 
+def test_what_is_sent_in_one_turn_goes_out_with_it(flight):
+    async def main():
+        at_once = [flight.send_message("flight", nap(0.5)) for _ in range(100)]
+        # Before another kind of call, and before the connection closes, too.
+        assert flight.call("flight", {"method": "state"})["working"] == 100
+        assert await asyncio.gather(*at_once) == [0.5] * 100
+        # One of them cannot be made, and the others are.
+        mixed = [flight.send_message("flight", echo(n), reply_max=1 << 30 if n == 50 else 0)
+                 for n in range(100)]
+        outcomes = await asyncio.gather(*mixed, return_exceptions=True)
+        assert isinstance(outcomes.pop(50), symphony_ipc.BusError)
+        assert outcomes == [{"n": n} for n in range(100) if n != 50]
+
+    run(main())
+
+
+def test_what_is_given_up_in_the_same_turn_is_not_made(flight):
+    async def main():
+        calls = [flight.send_message("flight", nap(0.2)) for _ in range(100)]
+        for call in calls[20:]:
+            call.cancel()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert outcomes[:20] == [0.2] * 20
+        assert {type(outcome) for outcome in outcomes[20:]} == {asyncio.CancelledError}
+        assert flight.call("flight", {"method": "state"})["working"] == 0
+
+    run(main())
+
+
 def test_what_is_given_up_ends_in_the_kernel_too(flight):
     async def main():
         calls = charged(flight)
@@ -321,6 +350,7 @@ def test_many_requests_are_taken_and_answered_at_a_time(bus, server):
 
     async def main():
         calls = [ask(bus, n=i) for i in range(50)]
+        await asyncio.sleep(0)
         taken = await process(worker)
         # None of them had to wait, so no task is left.
         assert worker.tasks() == []
@@ -347,6 +377,7 @@ def test_a_handler_that_waits_has_a_task_and_a_context(bus, server):
 
     async def main():
         calls = [ask(bus, n=i) for i in range(20)]
+        await asyncio.sleep(0)
         assert await process(worker) == 20
         tasks = worker.tasks()
         assert len(tasks) == 20 and "work" in repr(tasks[0]) and tasks[0].get_stack()
