@@ -49,6 +49,70 @@ static inline void symp_uring_done(struct io_uring_cmd *cmd, int ret,
 #endif
 
 /*
+ * Multishot commands, from 6.18 on: each completion of theirs is told in a buffer
+ * of a group that user space provided. Before, the core refuses the flag.
+ */
+#ifdef IORING_URING_CMD_MULTISHOT
+static inline bool symp_uring_is_multishot(const struct io_uring_cmd *cmd)
+{
+	return cmd->flags & IORING_URING_CMD_MULTISHOT;
+}
+
+struct symp_uring_buffer {
+	struct io_br_sel selected;
+};
+
+/* The next buffer of @group and its @len, or -ENOBUFS; task work. */
+static inline int symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
+					struct symp_uring_buffer *buffer,
+					size_t *len, void __user **address,
+					unsigned int issue_flags)
+{
+	buffer->selected = io_uring_cmd_buffer_select(cmd, group, len,
+						      issue_flags);
+	*address = buffer->selected.addr;
+	if (buffer->selected.val < 0)
+		return buffer->selected.val;
+	return *address ? 0 : -ENOBUFS;
+}
+
+/*
+ * A completion with the buffer, @len bytes of which were written; with 0 there is
+ * none, and the buffer goes back. False: there is no room for a completion.
+ */
+static inline bool symp_uring_buffer_post(struct io_uring_cmd *cmd,
+					  struct symp_uring_buffer *buffer,
+					  size_t len, unsigned int issue_flags)
+{
+	buffer->selected.val = len;
+	return !io_uring_mshot_cmd_post_cqe(cmd, &buffer->selected,
+					    issue_flags);
+}
+#else
+static inline bool symp_uring_is_multishot(const struct io_uring_cmd *cmd)
+{
+	return false;
+}
+
+struct symp_uring_buffer { };
+
+static inline int symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
+					struct symp_uring_buffer *buffer,
+					size_t *len, void __user **address,
+					unsigned int issue_flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline bool symp_uring_buffer_post(struct io_uring_cmd *cmd,
+					  struct symp_uring_buffer *buffer,
+					  size_t len, unsigned int issue_flags)
+{
+	return false;
+}
+#endif
+
+/*
  * The scheduler's flags for "the waker is about to sleep" and "on this CPU".
  * They live in kernel/sched/sched.h, but default_wake_function(), which is
  * exported, takes and checks them (it warns of any other).

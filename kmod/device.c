@@ -17,6 +17,7 @@
 
 #include "bus.h"
 #include "call.h"
+#include "compat.h"
 #include "device.h"
 #include "endpoint.h"
 #include "files.h"
@@ -507,7 +508,8 @@ static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
 	if (ret)
 		return ret;
 	if (arg.flags & ~SYMPHONY_RECV_DONTWAIT || arg.reserved ||
-	    (cmd && arg.deadline))
+	    (cmd && arg.deadline) ||
+	    (cmd && arg.flags && symp_uring_is_multishot(cmd)))
 		return -EINVAL;
 	ret = receive_init(&how, arg.offsets, arg.max, arg.deadline,
 			   nonblock || arg.flags & SYMPHONY_RECV_DONTWAIT);
@@ -701,8 +703,8 @@ static int device_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (issue_flags & IO_URING_F_CANCEL)
 		return symp_uring_cancel(cmd);
-	/* Of a multishot command the core would not see the end. */
-	if (cmd->flags & IORING_URING_CMD_MASK)
+	if (cmd->flags & IORING_URING_CMD_FIXED ||
+	    (symp_uring_is_multishot(cmd) && cmd->cmd_op != SYMPHONY_IOC_RECV))
 		return -EINVAL;
 	ep = endpoint_of(cmd->file);
 	if (IS_ERR(ep))

@@ -32,9 +32,6 @@
 #include "trace.h"
 #include "uring.h"
 
-/* Messages taken under one hold of the lock. */
-#define RECEIVE_CHUNK	16
-
 /**
  * symp_sleep() - until something happens
  * @done: it happened; stored with release
@@ -306,13 +303,13 @@ void symp_queue_end_receivers(struct symp_endpoint *ep)
 }
 
 /*
- * Take up to @max messages that are there, at most RECEIVE_CHUNK. Releases the
+ * Take up to @max messages that are there, at most SYMP_RECEIVE_CHUNK. Releases the
  * endpoint's lock.
  */
 static __always_inline u32 receive_queued(struct symp_endpoint *ep, u32 *offsets, u32 max)
 	__releases(&ep->lock)
 {
-	struct symp_call *calls[RECEIVE_CHUNK], *call;
+	struct symp_call *calls[SYMP_RECEIVE_CHUNK], *call;
 	u32 nr = 0, nr_calls = 0;
 	struct symp_item *item;
 
@@ -326,6 +323,20 @@ static __always_inline u32 receive_queued(struct symp_endpoint *ep, u32 *offsets
 	while (nr_calls)
 		symp_call_received(calls[--nr_calls]);
 	return nr;
+}
+
+/**
+ * symp_queue_take_locked() - take messages that are there
+ * @ep: the current process's endpoint, alive, its lock held; released here
+ * @offsets: (out) of what was taken
+ * @max: how many at most, up to SYMP_RECEIVE_CHUNK
+ *
+ * Return: how many.
+ */
+u32 symp_queue_take_locked(struct symp_endpoint *ep, u32 *offsets, u32 max)
+	__releases(&ep->lock)
+{
+	return receive_queued(ep, offsets, max);
 }
 
 /* Sleep until a message is handed over. Releases the endpoint's lock. */
@@ -364,7 +375,7 @@ int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how)
 	__releases(&ep->lock)
 {
-	u32 got[RECEIVE_CHUNK], i;
+	u32 got[SYMP_RECEIVE_CHUNK], i;
 	int n, nr = 0;
 
 	for (;;) {

@@ -21,6 +21,9 @@ struct symp_item {
 	u32 kind;
 };
 
+/* Messages taken under one hold of the lock. */
+#define SYMP_RECEIVE_CHUNK	16
+
 /**
  * struct symp_receiver - a thread in RECV
  * @node: on the endpoint's list until it is given something
@@ -60,6 +63,7 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 bool symp_queue_is_empty(const struct symp_endpoint *ep);
 void symp_queue_remove(struct symp_endpoint *ep, struct symp_call *call);
 void symp_queue_end_receivers(struct symp_endpoint *ep);
+u32 symp_queue_take_locked(struct symp_endpoint *ep, u32 *offsets, u32 max);
 int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how);
 int symp_sleep(const bool *done, const bool *also, u64 deadline);

@@ -22,6 +22,12 @@
  * and is not to take anything wakes another. The one that waited the shortest time
  * is woken first, as among threads: its task is the likeliest to come by soon.
  *
+ * A multishot RECV stays: each time it is woken it takes what one buffer of its
+ * group holds, of which a completion tells, and then waits again. A buffer is got
+ * and looked at first, as what was taken cannot be given back. If there turns out
+ * to be no room for that completion, the last one tells of the messages, which are
+ * at @offsets then, as those of a RECV that is none.
+ *
  * The core comes with IO_URING_F_CANCEL, under the ring's lock, when the ring or
  * the task ends, and comes again until the command is completed: a RECV that
  * nobody woke is given up, a CALL is ended, and both go the way of task work. The
@@ -47,7 +53,9 @@
  *	woken, guarded by its lock, as is what follows
  * @offsets: RECV: where to write what is taken
  * @max: RECV: at most
+ * @group: RECV, multishot: of buffers
  * @receives: which of them
+ * @multishot: RECV: it stays
  * @answered: RECV: came with a REPLY that was done: nothing else fails
  * @woken: RECV: its task work is on the way
  * @cancelled: RECV: it was given up
@@ -59,10 +67,12 @@ struct symp_command {
 	};
 	u32 __user *offsets;
 	u16 max;
-	bool receives;
-	bool answered;
-	bool woken;
-	bool cancelled;
+	u16 group;
+	bool receives : 1;
+	bool multishot : 1;
+	bool answered : 1;
+	bool woken : 1;
+	bool cancelled : 1;
 };
 
 static struct symp_command *command_of(struct io_uring_cmd *cmd)
@@ -143,24 +153,104 @@ static void receive_complete(struct io_uring_cmd *cmd, unsigned int issue_flags,
 	symp_uring_done(cmd, ret, issue_flags);
 }
 
+static void wake(struct symp_endpoint *ep, struct symp_command *command);
+
+/* A multishot RECV that was woken has no more to do: it waits. */
+static bool waits_again(struct symp_endpoint *ep, struct symp_command *command)
+{
+	lockdep_assert_held(&ep->lock);
+	if (command->cancelled || ep->dead || !symp_queue_is_empty(ep))
+		return false;
+	command->woken = false;
+	list_move(&command->node, &ep->commands);
+	return true;
+}
+
+/*
+ * A round of a multishot RECV that was woken. Return: 0 after it; -EAGAIN when
+ * there was nothing to do, and it waits; how many messages the last completion
+ * is to tell of, or why there are none.
+ */
+static int multishot_round(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct symp_endpoint *ep = cmd->file->private_data;
+	struct symp_command *command = command_of(cmd);
+	struct symp_uring_buffer buffer;
+	u32 got[SYMP_RECEIVE_CHUNK], max, nr;
+	void __user *address;
+	size_t len = SIZE_MAX;
+	int err;
+
+	scoped_guard(spinlock, &ep->lock) {
+		if (command->cancelled)
+			return -ECANCELED;
+		if (ep->dead)
+			return -ESHUTDOWN;
+		if (waits_again(ep, command))
+			return -EAGAIN;
+	}
+	err = symp_uring_buffer_get(cmd, command->group, &buffer, &len,
+				    &address, issue_flags);
+	if (err)
+		return err;
+	max = min3(len / sizeof(*got), command->max, ARRAY_SIZE(got));
+	if (!max)
+		err = -EINVAL;
+	else if (fault_in_writeable(address, max * sizeof(*got)))
+		err = -EFAULT;
+	if (err) {
+		symp_uring_buffer_post(cmd, &buffer, 0, issue_flags);
+		return err;
+	}
+	spin_lock(&ep->lock);
+	/* Others can have been faster. */
+	nr = symp_queue_take_locked(ep, got, ep->dead ? 0 : max);
+	/* That they cannot be written any more is the process's own doing. */
+	if (nr && copy_to_user(address, got, nr * sizeof(*got)))
+		err = -EFAULT;
+	if (symp_uring_buffer_post(cmd, &buffer,
+				   err ? 0 : nr * sizeof(*got), issue_flags) ||
+	    !nr)
+		return err;
+	if (err || copy_to_user(command->offsets, got, nr * sizeof(*got)))
+		return -EFAULT;
+	return nr;
+}
+
+static void multishot_receive(struct io_uring_cmd *cmd,
+			      unsigned int issue_flags, bool dying)
+{
+	struct symp_endpoint *ep = cmd->file->private_data;
+	struct symp_command *command = command_of(cmd);
+	int ret = dying ? -ECANCELED : multishot_round(cmd, issue_flags);
+
+	if (ret == -EAGAIN)
+		return;
+	scoped_guard(spinlock, &ep->lock) {
+		if (!ret) {
+			if (!waits_again(ep, command))
+				wake(ep, command);
+			return;
+		}
+		list_del_init(&command->node);
+		ep->nr_commands--;
+		if (!symp_queue_is_empty(ep))
+			symp_uring_wake_one(ep);
+	}
+	symp_uring_done(cmd, ret, issue_flags);
+}
+
 static void command_end(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dying)
 {
-	if (command_of(cmd)->receives)
+	if (command_of(cmd)->multishot)
+		multishot_receive(cmd, issue_flags, dying);
+	else if (command_of(cmd)->receives)
 		receive_complete(cmd, issue_flags, dying);
 	else
 		call_complete(cmd, issue_flags, dying);
 }
 
 SYMP_TASK_WORK(command_end_in_task, command_end)
-
-/*
- * The call of @cmd has an outcome. From here on the command can be gone. A task
- * that waits for many is woken when it has them.
- */
-void symp_uring_complete(struct io_uring_cmd *cmd)
-{
-	io_uring_cmd_do_in_task_lazy(cmd, command_end_in_task);
-}
 
 static void wake(struct symp_endpoint *ep, struct symp_command *command)
 {
@@ -169,6 +259,15 @@ static void wake(struct symp_endpoint *ep, struct symp_command *command)
 	list_move_tail(&command->node, &ep->woken);
 	/* Not lazily: what it was woken for waits for it alone. */
 	io_uring_cmd_complete_in_task(command_cmd(command), command_end_in_task);
+}
+
+/*
+ * The call of @cmd has an outcome. From here on the command can be gone. A task
+ * that waits for many is woken when it has them.
+ */
+void symp_uring_complete(struct io_uring_cmd *cmd)
+{
+	io_uring_cmd_do_in_task_lazy(cmd, command_end_in_task);
 }
 
 /* There is something to receive on @ep, the lock of which is held. */
@@ -246,7 +345,7 @@ int symp_uring_end_call(struct io_uring_cmd *cmd, int ret,
  * @answered: this comes with a REPLY, which was done
  * @issue_flags: as the core passed them
  *
- * Return: for the core.
+ * A multishot one has its completions by task work only. Return: for the core.
  */
 int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 		       const struct symp_receive *how, bool answered,
@@ -258,17 +357,22 @@ int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 		.max = how->max,
 		.dontwait = true,
 	};
+	const bool multishot = symp_uring_is_multishot(cmd);
 	int ret;
 
-	spin_lock(&ep->lock);
-	ret = symp_queue_receive_locked(ep, &now);
-	if (ret != -EAGAIN || how->dontwait)
-		return symp_uring_end(cmd, answered ? max(ret, 0) : ret,
-				      issue_flags);
+	if (!multishot) {
+		spin_lock(&ep->lock);
+		ret = symp_queue_receive_locked(ep, &now);
+		if (ret != -EAGAIN || how->dontwait)
+			return symp_uring_end(cmd, answered ? max(ret, 0) : ret,
+					      issue_flags);
+	}
 	*command = (struct symp_command){
 		.offsets = how->offsets,
 		.max = how->max,
+		.group = READ_ONCE(cmd->sqe->buf_group),
 		.receives = true,
+		.multishot = multishot,
 		.answered = answered,
 	};
 	INIT_LIST_HEAD(&command->node);

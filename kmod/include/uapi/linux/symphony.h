@@ -698,12 +698,19 @@ struct symphony_release {
  *    no @deadline; CANCEL with SYMPHONY_CANCEL_RECV ends the wait;
  *  - of the others, 0.
  *
+ * From Linux 6.18 on RECV can be a multishot command (IORING_URING_CMD_MULTISHOT
+ * and IOSQE_BUFFER_SELECT): each completion but the last has IORING_CQE_F_MORE and
+ * a buffer, in which the offsets are, and its result is their length in bytes. The
+ * last one has no buffer. It tells of an error: ENOBUFS (no buffer is left), or one
+ * of RECV; or its result is a number of messages whose offsets are at @offsets,
+ * because there was no room for a completion of the other kind.
+ *
  * A message wakes one RECV, which then takes all there are: it should be of a
  * thread that comes back to its ring. An endpoint whose file was closed lives on
  * until the ring, too, has let go of it, or its owner exits.
  *
  * Errors of their own: EOPNOTSUPP (not an operation for a ring), EINVAL (with
- * uring_cmd_flags), EDQUOT (RECV: as many wait as there may be calls).
+ * other uring_cmd_flags; a buffer is too small), EDQUOT (RECV: as many wait as there may be calls).
  */
 struct symphony_uring {
 	__u64 arg;
