@@ -865,8 +865,10 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 	symp_pool_put(pool);
 	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
 		err = -ETIMEDOUT;
-	if (!err)
+	if (!err) {
+		symp_stats_request(&call->service->stats, arg->body_len);
 		return symp_call_attach(call, false);
+	}
 
 	guard(spinlock)(&server->lock);
 	if (!server->dead)

@@ -122,6 +122,7 @@ static __always_inline int answer(struct symp_call *call,
 			if (files)
 				symp_files_place(ep, at, files);
 			symp_call_settle(call, 0, at, handoff);
+			symp_stats_answer(&call->service->stats, arg->body_len);
 			if (arg->flags & SYMPHONY_REPLY_ERROR)
 				symp_stats_inc(&call->service->stats,
 					       SYMP_STAT_ERRORS);
