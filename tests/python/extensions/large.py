@@ -10,7 +10,7 @@ import symphony_ipc
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from address import mapping_of
 
-ext = symphony_ipc.Extension("large", version="1", summary="for tests")
+ext = symphony_ipc.Extension("large", version="1", summary="for tests", pool_size=8 << 20)
 
 
 @ext.message
