@@ -933,7 +933,7 @@ static noinline int call_deliver_pieces(struct symp_call *call,
 	if (IS_ERR(pieces))
 		return PTR_ERR(pieces);
 	err = call_deliver_somewhere(call, arg, pieces, wait, limit);
-	kfree(pieces);
+	symp_vector_free(pieces);
 	return err;
 }
 

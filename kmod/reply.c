@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Reply: how a server answers a call, and takes the next. */
 #include <linux/sched.h>
-#include <linux/slab.h>
 
 #include "call.h"
 #include "endpoint.h"
@@ -140,10 +139,10 @@ static __always_inline int answer(struct symp_call *call,
 	return 0;
 }
 
-/* Most have no @pieces and no @files, which are taken: there is a version for those. */
+/* Takes @pieces and @files. Most have neither: there is a version for those. */
 static __always_inline int reply(struct symp_endpoint *ep,
 				 const struct symphony_reply *arg,
-				 const struct symphony_piece *pieces,
+				 struct symphony_piece *pieces,
 				 struct symp_files *files,
 				 const struct symp_receive *next)
 {
@@ -176,6 +175,7 @@ static __always_inline int reply(struct symp_endpoint *ep,
 			!symp_body_fault_in(pieces, arg->body, arg->body_len)));
 	if (files && err)
 		symp_files_put(files);
+	symp_vector_free(pieces);
 	/*
 	 * If the caller is to run before this thread, let it do so now: its
 	 * next call is then there already and nobody has to sleep and be woken.
@@ -206,6 +206,7 @@ err_unlock:
 	spin_unlock(&ep->lock);
 	if (files)
 		symp_files_put(files);
+	symp_vector_free(pieces);
 	return err;
 }
 
@@ -215,7 +216,6 @@ static noinline int reply_with_more(struct symp_endpoint *ep,
 {
 	struct symphony_piece *pieces = NULL;
 	struct symp_files *files = NULL;
-	int err;
 
 	if (arg->flags & SYMPHONY_REPLY_VECTOR) {
 		pieces = symp_vector_read(arg->body, &arg->body_len);
@@ -224,10 +224,11 @@ static noinline int reply_with_more(struct symp_endpoint *ep,
 	}
 	if (arg->nr_fds)
 		files = symp_files_open(ep, arg->fds, arg->nr_fds);
-	err = IS_ERR(files) ? PTR_ERR(files) :
-			      reply(ep, arg, pieces, files, next);
-	kfree(pieces);
-	return err;
+	if (IS_ERR(files)) {
+		symp_vector_free(pieces);
+		return PTR_ERR(files);
+	}
+	return reply(ep, arg, pieces, files, next);
 }
 
 /**

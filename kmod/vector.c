@@ -5,7 +5,7 @@
  * The array that names them is read once, before anything else is done, and what
  * is summed up, checked and copied by is that copy: another thread can change the
  * array meanwhile, and the bytes, but not how many those are. The copy belongs to
- * the thread that is in the operation, which frees it when it leaves.
+ * the thread that is in the operation, which frees it when it has copied the body.
  *
  * Nothing here is told how many pieces there are: together they have at least as
  * many bytes as are asked for.
@@ -30,7 +30,7 @@ static_assert(SYMPHONY_VECTORS_MAX * sizeof(struct symphony_piece) <= SZ_4K);
  * @len: (in/out) how many pieces; then how many bytes they have together, or
  *	U32_MAX when those are more, which is more than any pool takes
  *
- * May sleep. Return: the pieces, to be freed with kfree(); or an ERR_PTR of
+ * May sleep. Return: the pieces, to be freed with symp_vector_free(); or an ERR_PTR of
  * -EINVAL (too many), -EFAULT, -ENOMEM.
  */
 struct symphony_piece *symp_vector_read(u64 address, u32 *len)

@@ -3,11 +3,20 @@
 #ifndef SYMP_VECTOR_H
 #define SYMP_VECTOR_H
 
+#include <linux/slab.h>
+
 #include "pool.h"
 
 struct symphony_piece *symp_vector_read(u64 address, u32 *len);
 int symp_vector_copy(void *to, const struct symphony_piece *pieces, u32 len);
 int symp_vector_fault_in(const struct symphony_piece *pieces, u32 len);
+
+/* Where there are none, and that is known, the allocator is not asked. */
+static __always_inline void symp_vector_free(struct symphony_piece *pieces)
+{
+	if (!ZERO_OR_NULL_PTR(pieces))
+		kfree(pieces);
+}
 
 /*
  * What pool.h does with a body, for one that is in @pieces, or at @address when
