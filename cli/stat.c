@@ -33,6 +33,8 @@ static void print_counters(const struct sbus_service_info *service)
 	printf("Failed     %" PRIu64 " timed out, %" PRIu64 " cancelled, %" PRIu64 " replica died, %" PRIu64 " refused, %" PRIu64 " else\n",
 	       service->timeouts, service->cancels, service->resets, service->refusals,
 	       service->others);
+	printf("Copied     %s", view_bytes(service->request_bytes));
+	printf(" to replicas, %s to callers\n", view_bytes(service->answer_bytes));
 	if (!strcmp(view_percentile(some, service->queue_times, 50), "-")) {
 		printf("Times      none taken: echo 1 >" STATS " (as root)\n");
 		return;

@@ -186,6 +186,8 @@ static void add_counters(yyjson_mut_doc *doc, yyjson_mut_val *object,
 	yyjson_mut_obj_add_uint(doc, object, "resets", service->resets);
 	yyjson_mut_obj_add_uint(doc, object, "others", service->others);
 	yyjson_mut_obj_add_uint(doc, object, "refusals", service->refusals);
+	yyjson_mut_obj_add_uint(doc, object, "request_bytes", service->request_bytes);
+	yyjson_mut_obj_add_uint(doc, object, "answer_bytes", service->answer_bytes);
 	add_times(doc, object, "queue_times", service->queue_times);
 	add_times(doc, object, "service_times", service->service_times);
 }

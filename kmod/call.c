@@ -65,6 +65,7 @@
 #include "stats.h"
 #include "trace.h"
 #include "uring.h"
+#include "vector.h"
 
 static struct kmem_cache *calls_cache;
 static struct workqueue_struct *expiry;
@@ -829,13 +830,14 @@ int symp_call_attach(struct symp_call *call, bool keep)
 
 /*
  * Reserve, copy, publish. The copy holds nothing but a reference to the pool and
- * the slice, which is in nobody's reach.
+ * the slice, which is in nobody's reach. @pieces: of the body, or NULL.
  * -ESHUTDOWN: the replica serves no more, choose another. -EFAULT: not all of
  * the body is there; waiting for it has no bound, as it may be FUSE's.
  */
 static __always_inline int
 call_deliver(struct symp_call *call, const struct symp_route_args *args,
-	     bool wait, enum symphony_limit *limit)
+	     const struct symphony_piece *pieces, bool peeks, bool wait,
+	     enum symphony_limit *limit)
 {
 	const struct symphony_call *arg = args->arg;
 	struct symp_endpoint *server;
@@ -855,17 +857,19 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 	if (err)
 		return err;
 	write_request(symp_pool_msg(pool, call->request.offset), call, arg);
-	err = symp_pool_fill(pool, call->request.offset, arg->body,
+	err = symp_body_fill(pool, call->request.offset, pieces, arg->body,
 			     arg->body_len);
 	/* What the choice was made for is what arrives. */
-	if (unlikely(args->head_len) && !err)
+	if (peeks && !err)
 		memcpy(symp_pool_msg(pool, call->request.offset) + 1,
 		       args->head, args->head_len);
 	symp_pool_put(pool);
 	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
 		err = -ETIMEDOUT;
-	if (!err)
+	if (!err) {
+		symp_stats_request(&call->service->stats, arg->body_len);
 		return symp_call_attach(call, false);
+	}
 
 	guard(spinlock)(&server->lock);
 	if (!server->dead)
@@ -876,6 +880,7 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 /* Likewise, for programs that look into bodies. */
 static noinline int call_deliver_peeking(struct symp_call *call,
 					 const struct symphony_call *arg,
+					 const struct symphony_piece *pieces,
 					 bool wait, enum symphony_limit *limit)
 {
 	u8 head[SYMPHONY_PEEK_MAX];
@@ -886,9 +891,51 @@ static noinline int call_deliver_peeking(struct symp_call *call,
 		.head_len = min_t(u32, arg->body_len, sizeof(head)),
 	};
 
-	return symp_pool_fill_large(head, u64_to_user_ptr(arg->body),
-				    args.head_len) ?:
-	       call_deliver(call, &args, wait, limit);
+	return symp_body_peek(head, pieces, arg->body, args.head_len) ?:
+	       call_deliver(call, &args, pieces, true, wait, limit);
+}
+
+/* Until it is delivered, or is not to be. */
+static __always_inline int
+call_deliver_somewhere(struct symp_call *call, const struct symphony_call *arg,
+		       const struct symphony_piece *pieces, bool wait,
+		       enum symphony_limit *limit)
+{
+	const struct symp_route_args args = { .call = call, .arg = arg };
+	u32 tries = SYMP_FILL_TRIES;
+	int err;
+
+	trace_symphony_call_made(call, arg);
+	do {
+		err = static_branch_unlikely(&symp_peeks) ?
+			call_deliver_peeking(call, arg, pieces, wait, limit) :
+			call_deliver(call, &args, pieces, false, wait, limit);
+		if (err == -EFAULT && tries--)
+			err = symp_body_fault_in(pieces, arg->body,
+						 arg->body_len);
+		else if (err == -ESHUTDOWN)
+			/* Servers can come and go for ever. */
+			err = signal_pending(current) ? -ERESTARTSYS : 0;
+		else
+			break;
+	} while (!err);
+	return err;
+}
+
+/* Likewise a body in pieces: what they have together is its length from here on. */
+static noinline int call_deliver_pieces(struct symp_call *call,
+					struct symphony_call *arg, bool wait,
+					enum symphony_limit *limit)
+{
+	struct symphony_piece *pieces;
+	int err;
+
+	pieces = symp_vector_read(arg->body, &arg->body_len);
+	if (IS_ERR(pieces))
+		return PTR_ERR(pieces);
+	err = call_deliver_somewhere(call, arg, pieces, wait, limit);
+	symp_vector_free(pieces);
+	return err;
 }
 
 /* Sleep until there is an outcome, which is then fetched. */
@@ -1028,9 +1075,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 		   struct io_uring_cmd *cmd)
 {
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
-	struct symp_route_args args = { .arg = arg };
 	bool wait = !async && !nonblock;
-	u32 tries = SYMP_FILL_TRIES;
 	struct symp_call *call;
 	int err;
 
@@ -1047,21 +1092,11 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	err = call_register(call, arg, &limit);
 	if (err)
 		goto out_files;
-	args.call = call;
-	trace_symphony_call_made(call, arg);
 	err = put_name(call, uarg);
-	while (!err) {
-		err = static_branch_unlikely(&symp_peeks) ?
-			call_deliver_peeking(call, arg, wait, &limit) :
-			call_deliver(call, &args, wait, &limit);
-		if (err == -EFAULT && tries--)
-			err = symp_pool_fault_in(arg->body, arg->body_len);
-		else if (err == -ESHUTDOWN)
-			/* Servers can come and go for ever. */
-			err = signal_pending(current) ? -ERESTARTSYS : 0;
-		else
-			break;
-	}
+	if (!err)
+		err = unlikely(arg->flags & SYMPHONY_CALL_VECTOR) ?
+			call_deliver_pieces(call, arg, wait, &limit) :
+			call_deliver_somewhere(call, arg, NULL, wait, &limit);
 	if (err && call_abandon(call)) {
 		if (call->server)
 			symp_stats_inc(&call->service->stats, SYMP_STAT_REFUSALS);

@@ -157,7 +157,8 @@ static long do_query(void __user *uarg)
 		.abi_version = SYMPHONY_ABI_VERSION,
 		.pool_default = symp_pool_default,
 		.features = SYMPHONY_FEATURE_CALL | SYMPHONY_FEATURE_TENANTS |
-			    SYMPHONY_FEATURE_URING | SYMPHONY_FEATURE_FDS,
+			    SYMPHONY_FEATURE_URING | SYMPHONY_FEATURE_FDS |
+			    SYMPHONY_FEATURE_VECTOR,
 		.pool_max = symp_pool_max,
 		.calls_max = READ_ONCE(symp_calls_max),
 		.queue_max = READ_ONCE(symp_queue_max),
@@ -421,7 +422,8 @@ static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	if (err)
 		return err;
 	if (arg.flags & ~(SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
-			  SYMPHONY_CALL_IDEMPOTENT | SYMPHONY_CALL_ONEWAY))
+			  SYMPHONY_CALL_IDEMPOTENT | SYMPHONY_CALL_ONEWAY |
+			  SYMPHONY_CALL_VECTOR))
 		return -EINVAL;
 	if ((arg.parent_slot && !arg.parent) ||
 	    (arg.flags & SYMPHONY_CALL_NOTIFY && !async))
@@ -543,7 +545,8 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 	if (ret)
 		return ret;
 	if (arg.flags & ~(SYMPHONY_REPLY_ERROR | SYMPHONY_REPLY_RELEASE |
-			  SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT) ||
+			  SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT |
+			  SYMPHONY_REPLY_VECTOR) ||
 	    (cmd && arg.deadline))
 		return -EINVAL;
 	if (arg.flags & SYMPHONY_REPLY_RECV) {

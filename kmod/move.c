@@ -34,6 +34,7 @@
 #include "notice.h"
 #include "route.h"
 #include "service.h"
+#include "stats.h"
 
 struct symp_move {
 	struct work_struct work;
@@ -150,6 +151,7 @@ static int move_deliver(struct symp_move *move)
 	symp_pool_copy(symp_pool_msg(pool, call->request.offset), msg,
 		       sizeof(*msg) + msg->body_len);
 	symp_call_address(call, symp_pool_msg(pool, call->request.offset));
+	symp_stats_request(&call->service->stats, msg->body_len);
 	symp_pool_put(pool);
 	return symp_call_attach(call, false);
 }

@@ -279,13 +279,17 @@ static bool put_times(struct sk_buff *skb, int attr, const atomic64_t *times)
 
 static bool put_stats(struct sk_buff *skb, const struct symp_stats *stats)
 {
+	const struct symp_counts counts = symp_stats_sum(stats);
 	enum symp_stat what;
 
 	for (what = 0; what < SYMP_NR_STATS; what++)
-		if (nla_put_uint(skb, SYMPHONY_A_REPLIES + what,
-				 symp_stats_sum(stats, what)))
+		if (nla_put_uint(skb, SYMPHONY_A_REPLIES + what, counts.nr[what]))
 			return false;
-	return put_times(skb, SYMPHONY_A_QUEUE_TIMES, stats->queue_time) &&
+	return !nla_put_uint(skb, SYMPHONY_A_REQUEST_BYTES,
+			     counts.request_bytes) &&
+	       !nla_put_uint(skb, SYMPHONY_A_ANSWER_BYTES,
+			     counts.answer_bytes) &&
+	       put_times(skb, SYMPHONY_A_QUEUE_TIMES, stats->queue_time) &&
 	       put_times(skb, SYMPHONY_A_SERVICE_TIMES, stats->service_time);
 }
 

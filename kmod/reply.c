@@ -8,6 +8,7 @@
 #include "reply.h"
 #include "service.h"
 #include "stats.h"
+#include "vector.h"
 
 static void write_answer(struct symphony_msg *msg, struct symp_call *call,
 			 const struct symphony_reply *arg,
@@ -75,6 +76,7 @@ static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
  */
 static __always_inline int answer(struct symp_call *call,
 				  const struct symphony_reply *arg,
+				  const struct symphony_piece *pieces,
 				  struct symp_files *files,
 				  const struct symp_identity *from, bool handoff)
 {
@@ -103,7 +105,7 @@ static __always_inline int answer(struct symp_call *call,
 	pool = symp_pool_get(ep->pool);
 	spin_unlock(&ep->lock);
 
-	err = symp_pool_fill(pool, at, arg->body, arg->body_len);
+	err = symp_body_fill(pool, at, pieces, arg->body, arg->body_len);
 
 	spin_lock(&ep->lock);
 	if (at == call->slot)
@@ -119,6 +121,7 @@ static __always_inline int answer(struct symp_call *call,
 			if (files)
 				symp_files_place(ep, at, files);
 			symp_call_settle(call, 0, at, handoff);
+			symp_stats_answer(&call->service->stats, arg->body_len);
 			if (arg->flags & SYMPHONY_REPLY_ERROR)
 				symp_stats_inc(&call->service->stats,
 					       SYMP_STAT_ERRORS);
@@ -136,9 +139,10 @@ static __always_inline int answer(struct symp_call *call,
 	return 0;
 }
 
-/* Takes @files, which are NULL for most: a version of its own is for those. */
+/* Takes @pieces and @files. Most have neither: there is a version for those. */
 static __always_inline int reply(struct symp_endpoint *ep,
 				 const struct symphony_reply *arg,
+				 struct symphony_piece *pieces,
 				 struct symp_files *files,
 				 const struct symp_receive *next)
 {
@@ -166,11 +170,12 @@ static __always_inline int reply(struct symp_endpoint *ep,
 	spin_unlock(&ep->lock);
 
 	do
-		err = answer(call, arg, files, &from, next);
+		err = answer(call, arg, pieces, files, &from, next);
 	while (unlikely(err == -EFAULT && tries-- &&
-			!symp_pool_fault_in(arg->body, arg->body_len)));
+			!symp_body_fault_in(pieces, arg->body, arg->body_len)));
 	if (files && err)
 		symp_files_put(files);
+	symp_vector_free(pieces);
 	/*
 	 * If the caller is to run before this thread, let it do so now: its
 	 * next call is then there already and nobody has to sleep and be woken.
@@ -201,31 +206,44 @@ err_unlock:
 	spin_unlock(&ep->lock);
 	if (files)
 		symp_files_put(files);
+	symp_vector_free(pieces);
 	return err;
 }
 
-static noinline int reply_with_files(struct symp_endpoint *ep,
-				     const struct symphony_reply *arg,
-				     const struct symp_receive *next)
+static noinline int reply_with_more(struct symp_endpoint *ep,
+				    struct symphony_reply *arg,
+				    const struct symp_receive *next)
 {
-	struct symp_files *files = symp_files_open(ep, arg->fds, arg->nr_fds);
+	struct symphony_piece *pieces = NULL;
+	struct symp_files *files = NULL;
 
-	return IS_ERR(files) ? PTR_ERR(files) : reply(ep, arg, files, next);
+	if (arg->flags & SYMPHONY_REPLY_VECTOR) {
+		pieces = symp_vector_read(arg->body, &arg->body_len);
+		if (IS_ERR(pieces))
+			return PTR_ERR(pieces);
+	}
+	if (arg->nr_fds)
+		files = symp_files_open(ep, arg->fds, arg->nr_fds);
+	if (IS_ERR(files)) {
+		symp_vector_free(pieces);
+		return PTR_ERR(files);
+	}
+	return reply(ep, arg, pieces, files, next);
 }
 
 /**
  * symp_reply() - REPLY and REPLY+RECV
  * @ep: the current process's endpoint
- * @arg: as from user space, flags and reserved members checked
+ * @arg: as from user space, flags and reserved members checked; changed
  * @next: what to receive then, or NULL
  *
  * Return: a negative errno when the call was not answered; otherwise 0, or the
  * number of messages received.
  */
-int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
+int symp_reply(struct symp_endpoint *ep, struct symphony_reply *arg,
 	       const struct symp_receive *next)
 {
-	if (unlikely(arg->nr_fds))
-		return reply_with_files(ep, arg, next);
-	return reply(ep, arg, NULL, next);
+	if (unlikely(arg->nr_fds || arg->flags & SYMPHONY_REPLY_VECTOR))
+		return reply_with_more(ep, arg, next);
+	return reply(ep, arg, NULL, NULL, next);
 }

@@ -7,7 +7,7 @@
 
 struct symphony_reply;
 
-int symp_reply(struct symp_endpoint *ep, const struct symphony_reply *arg,
+int symp_reply(struct symp_endpoint *ep, struct symphony_reply *arg,
 	       const struct symp_receive *next);
 
 #endif

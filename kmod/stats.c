@@ -67,12 +67,19 @@ void symp_stats_times(struct symp_stats *stats, u64 queue_time,
 }
 
 /* What all processors counted; not of one moment. */
-u64 symp_stats_sum(const struct symp_stats *stats, enum symp_stat what)
+struct symp_counts symp_stats_sum(const struct symp_stats *stats)
 {
-	u64 sum = 0;
+	const struct symp_counts *counts;
+	struct symp_counts sum = { };
+	enum symp_stat what;
 	int cpu;
 
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(stats->counts, cpu)->nr[what]);
+	for_each_possible_cpu(cpu) {
+		counts = per_cpu_ptr(stats->counts, cpu);
+		for (what = 0; what < SYMP_NR_STATS; what++)
+			sum.nr[what] += READ_ONCE(counts->nr[what]);
+		sum.request_bytes += READ_ONCE(counts->request_bytes);
+		sum.answer_bytes += READ_ONCE(counts->answer_bytes);
+	}
 	return sum;
 }

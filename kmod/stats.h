@@ -22,14 +22,21 @@ enum symp_stat {
 	SYMP_NR_STATS,
 };
 
-/* Calls by what they came to, on one processor. */
+/**
+ * struct symp_counts - on one processor
+ * @nr: calls by what they came to
+ * @request_bytes: of bodies that were copied to replicas
+ * @answer_bytes: of bodies that were copied to callers
+ */
 struct symp_counts {
 	u64 nr[SYMP_NR_STATS];
+	u64 request_bytes;
+	u64 answer_bytes;
 };
 
 /**
  * struct symp_stats - what became of the calls of a service
- * @counts: by outcome
+ * @counts: by outcome; and bytes
  * @queue_time: calls by the time until they were received, or ended before
  * @service_time: calls that were received by the time from then to the end
  *
@@ -48,6 +55,18 @@ static inline void symp_stats_inc(struct symp_stats *stats, enum symp_stat what)
 
 void symp_stats_failure(struct symp_stats *stats, int status);
 
+/* The body of a request, of @len bytes, is in a replica's pool. */
+static inline void symp_stats_request(struct symp_stats *stats, u32 len)
+{
+	this_cpu_add(stats->counts->request_bytes, len);
+}
+
+/* The body of an answer, of @len bytes, is in the caller's pool. */
+static inline void symp_stats_answer(struct symp_stats *stats, u32 len)
+{
+	this_cpu_add(stats->counts->answer_bytes, len);
+}
+
 /* A call that was made has an outcome: @status, 0 for an answer. */
 static inline void symp_stats_outcome(struct symp_stats *stats, int status)
 {
@@ -59,6 +78,6 @@ static inline void symp_stats_outcome(struct symp_stats *stats, int status)
 
 void symp_stats_times(struct symp_stats *stats, u64 queue_time,
 		      u64 service_time);
-u64 symp_stats_sum(const struct symp_stats *stats, enum symp_stat what);
+struct symp_counts symp_stats_sum(const struct symp_stats *stats);
 
 #endif

@@ -23,6 +23,7 @@
 #include "message.h"
 #include "notice.h"
 #include "parcel.h"
+#include "pieces.h"
 #include "receive.h"
 #include "service.h"
 #include "slot.h"
@@ -98,14 +99,33 @@ static void over_locked(struct sbus_slot *slot, int status)
 	atomic_store_explicit(&bus->unsettled, true, memory_order_relaxed);
 }
 
+/* The pieces of a call's body, which are one in most. */
+static const struct iovec *pieces_of(const struct symphony_call *call, struct iovec *whole,
+				     unsigned int *nr)
+{
+	void *body = (void *)(uintptr_t)call->body;
+
+	if (unlikely(call->flags & SYMPHONY_CALL_VECTOR)) {
+		*nr = call->body_len;
+		return body;
+	}
+	*whole = (struct iovec){ body, call->body_len };
+	*nr = 1;
+	return whole;
+}
+
 /* There is no pool for the body of @slot: is there a file? No lock held. */
 static bool seal(const struct sbus *bus, struct sbus_slot *slot)
 {
 	struct symphony_call *call = &slot->call;
+	const struct iovec *iov;
+	struct iovec whole;
+	unsigned int nr;
 
+	iov = pieces_of(call, &whole, &nr);
 	if (call->limit != SYMPHONY_LIMIT_BODY || !bus->may_seal ||
 	    (!slot->parcel && parcel_new(&slot->parcel, NULL, 0)) ||
-	    !parcel_seal(slot->parcel, (void *)(uintptr_t)call->body, call->body_len))
+	    !parcel_seal(slot->parcel, iov, nr))
 		return false;
 	parcel_name(slot->parcel, call);
 	return true;
@@ -207,8 +227,11 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 			int why)
 {
 	struct service *service = slot->service;
-	size_t len = slot->call.body_len;
+	const struct iovec *iov;
+	struct iovec whole;
 	void *body = NULL;
+	unsigned int nr;
+	size_t len;
 	int r;
 
 	if (bus->nr_waiting >= bus->queue_max) {
@@ -220,14 +243,18 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 		if (r)
 			return r;
 	}
+	iov = pieces_of(&slot->call, &whole, &nr);
+	len = pieces_len(iov, nr);
 	if (len) {
 		body = malloc(len);
 		if (!body)
 			return -ENOMEM;
-		memcpy(body, (void *)(uintptr_t)slot->call.body, len);
+		pieces_copy(body, iov, nr);
 	}
 	slot->body = body;
+	slot->call.flags &= ~SYMPHONY_CALL_VECTOR;
 	slot->call.body = (uintptr_t)body;
+	slot->call.body_len = len;
 	if (slot->cancelled) {
 		over_locked(slot, -ECANCELED);
 		return 0;
@@ -396,12 +423,14 @@ static void flush_locked(struct sbus *bus, bool now)
 	bus->flushing = false;
 }
 
-static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent)
+/* @len bytes of body, in however many pieces. */
+static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent,
+			size_t len)
 {
 	bool corked = atomic_load_explicit(&bus->corked, memory_order_relaxed);
 	int r = -EAGAIN;
 
-	if (unlikely(corked && (slot->call.body_len > CORKED_MAX || slot->parcel ||
+	if (unlikely(corked && (len > CORKED_MAX || slot->parcel ||
 				bus->nr_waiting >= bus->queue_max))) {
 		flush_locked(bus, true);
 		corked = false;
@@ -427,6 +456,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	struct sbus_slot *slot;
 	struct chain chain;
 	bool waits, in_file;
+	size_t len;
 	int r;
 
 	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
@@ -436,19 +466,25 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	if (request->size < sizeof(*request) || !request->extension || request->cancel ||
 	    request->interrupted)
 		return sbus_error_set(error, -EINVAL, "sbus_call_async: size or extension of the request is not set, or cancel or interrupted is");
-	if (request->body_len > UINT32_MAX)
+	len = request->body_len;
+	if (unlikely(request->nr_iov)) {
+		r = pieces_check(request, &len, error);
+		if (r)
+			return r;
+	}
+	if (len > UINT32_MAX)
 		return error_refused(error, bus, request->extension, -EMSGSIZE,
 				     SYMPHONY_LIMIT_BODY);
 	r = chain_begin(bus, request, &chain, error);
 	if (r)
 		return r;
-	in_file = request->body_len >= bus->sealed_min && bus->may_seal;
+	in_file = len >= bus->sealed_min && bus->may_seal;
 	if (unlikely(in_file || request->nr_fds)) {
 		r = parcel_new(&parcel, request->fds, request->nr_fds);
 		if (r)
 			return error_refused(error, bus, request->extension, r, SYMPHONY_LIMIT_NONE);
 		if (in_file)
-			parcel_seal(parcel, request->body, request->body_len);
+			pieces_seal(request, parcel);
 	}
 
 	bus_lock(bus);
@@ -486,6 +522,8 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 		.deadline = bus_deadline(request->deadline, request->timeout),
 		.cookie = (uintptr_t)slot,
 	};
+	if (unlikely(request->nr_iov))
+		pieces_name(request, &slot->call);
 	if (unlikely(parcel)) {
 		slot->parcel = parcel;
 		parcel_name(parcel, &slot->call);
@@ -496,7 +534,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 		chain_name(&slot->call, chain.parent);
 	/* For this function: the outcome can be faster. */
 	atomic_fetch_add(&slot->refs, 1);
-	r = start_locked(bus, slot, chain.parent);
+	r = start_locked(bus, slot, chain.parent, len);
 	waits = (slot->state == SLOT_WAITING || slot->state == SLOT_OVER) &&
 		!atomic_load_explicit(&bus->corked, memory_order_relaxed);
 	bus_unlock(bus);

@@ -9,6 +9,7 @@
 #include "json.h"
 #include "message.h"
 #include "parcel.h"
+#include "pieces.h"
 #include "receive.h"
 #include "service.h"
 
@@ -65,7 +66,8 @@ static bool is_body_too_large(const struct symphony_call *call, int r)
 
 /* The same, with files, and the body in one if it is to be, or no pool holds it. */
 static int call_packed(struct sbus *bus, const struct sbus_request *request,
-		       const struct sbus_message *parent, struct symphony_call *call, bool seal)
+		       const struct sbus_message *parent, struct symphony_call *call,
+		       bool in_file)
 {
 	struct parcel parcel;
 	int r;
@@ -73,12 +75,11 @@ static int call_packed(struct sbus *bus, const struct sbus_request *request,
 	r = parcel_pack(&parcel, request->fds, request->nr_fds);
 	if (r)
 		return r;
-	if (seal)
-		parcel_seal(&parcel, request->body, request->body_len);
+	if (in_file)
+		pieces_seal(request, &parcel);
 	parcel_name(&parcel, call);
 	r = call_until_over(bus, request, parent, call);
-	if (is_body_too_large(call, r) && bus->may_seal &&
-	    parcel_seal(&parcel, request->body, request->body_len)) {
+	if (is_body_too_large(call, r) && bus->may_seal && pieces_seal(request, &parcel)) {
 		parcel_name(&parcel, call);
 		r = call_until_over(bus, request, parent, call);
 	}
@@ -87,13 +88,14 @@ static int call_packed(struct sbus *bus, const struct sbus_request *request,
 }
 
 static inline int call_make(struct sbus *bus, const struct sbus_request *request,
-			    const struct sbus_message *parent, struct symphony_call *call)
+			    const struct sbus_message *parent, struct symphony_call *call,
+			    size_t len)
 {
-	bool seal = request->body_len >= bus->sealed_min && bus->may_seal;
+	bool in_file = len >= bus->sealed_min && bus->may_seal;
 	int r;
 
-	if (unlikely(seal || request->nr_fds))
-		return call_packed(bus, request, parent, call, seal);
+	if (unlikely(in_file || request->nr_fds))
+		return call_packed(bus, request, parent, call, in_file);
 	r = call_until_over(bus, request, parent, call);
 	if (unlikely(is_body_too_large(call, r)) && bus->may_seal)
 		r = call_packed(bus, request, parent, call, true);
@@ -150,13 +152,20 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 	struct service *service;
 	struct release release;
 	struct chain chain;
+	size_t len;
 	int r;
 
 	if (unlikely(atomic_load_explicit(&bus->closed, memory_order_relaxed)))
 		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
 	if (unlikely(request->size < sizeof(*request) || !request->extension))
 		return sbus_error_set(error, -EINVAL, "sbus_call: size or extension of the request is not set");
-	if (unlikely(request->body_len > UINT32_MAX))
+	len = request->body_len;
+	if (unlikely(request->nr_iov)) {
+		r = pieces_check(request, &len, error);
+		if (r)
+			return r;
+	}
+	if (unlikely(len > UINT32_MAX))
 		return error_refused(error, bus, request->extension, -EMSGSIZE,
 				     SYMPHONY_LIMIT_BODY);
 	/* What this thread owes goes out first: the call may depend on it. */
@@ -196,12 +205,14 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 		.release = (uintptr_t)release.offsets,
 		.deadline = bus_deadline(request->deadline, request->timeout),
 	};
+	if (unlikely(request->nr_iov))
+		pieces_name(request, &call);
 	if (unlikely(chain.parent))
 		chain_name(&call, chain.parent);
 	if (unlikely(request->cancel))
 		r = cancel_enter(request->cancel, bus, &call);
 	if (likely(!r)) {
-		r = call_make(bus, request, chain.parent, &call);
+		r = call_make(bus, request, chain.parent, &call, len);
 		if (unlikely(request->cancel))
 			cancel_leave(request->cancel);
 	}

@@ -88,6 +88,8 @@ struct sbus_service_info info_service(struct nlattr *const *attrs)
 		.resets = NUMBER(RESETS),
 		.others = NUMBER(OTHERS),
 		.refusals = NUMBER(REFUSALS),
+		.request_bytes = NUMBER(REQUEST_BYTES),
+		.answer_bytes = NUMBER(ANSWER_BYTES),
 	};
 
 	histogram(info.queue_times, attrs[SYMPHONY_A_QUEUE_TIMES]);

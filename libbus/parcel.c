@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "message.h"
+#include "pieces.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
@@ -34,15 +35,16 @@ static int write_all(int fd, const char *body, size_t len)
 	return 0;
 }
 
-/* A file with @body, which nobody can change: it, or -errno. */
-static int seal(const void *body, size_t len)
+/* A file with what the pieces have, which nobody can change: it, or -errno. */
+static int seal(const struct iovec *iov, unsigned int nr)
 {
 	int fd = memfd_create("symphony-body", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-	int r;
+	int r = 0;
 
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, body, len);
+	for (unsigned int i = 0; i < nr && !r; i++)
+		r = write_all(fd, iov[i].iov_base, iov[i].iov_len);
 	if (!r && fcntl(fd, F_ADD_SEALS, SEALS))
 		r = -errno;
 	if (!r)
@@ -62,18 +64,18 @@ int parcel_pack(struct parcel *parcel, const int *fds, size_t nr)
 	return 0;
 }
 
-bool parcel_seal(struct parcel *parcel, const void *body, size_t len)
+bool parcel_seal(struct parcel *parcel, const struct iovec *iov, unsigned int nr)
 {
 	int saved = errno, fd;
 
 	if (parcel->is_sealed || parcel->nr == SYMPHONY_FDS_MAX)
 		return false;
-	fd = seal(body, len);
+	fd = seal(iov, nr);
 	errno = saved;
 	if (fd < 0)
 		return false;
 	parcel->is_sealed = true;
-	parcel->sealed = (struct symphony_sealed){ .len = len };
+	parcel->sealed = (struct symphony_sealed){ .len = pieces_len(iov, nr) };
 	parcel->fds[parcel->nr++] = fd;
 	return true;
 }
@@ -110,6 +112,7 @@ void parcel_name(struct parcel *parcel, struct symphony_call *call)
 		return;
 	call->body = (uintptr_t)&parcel->sealed;
 	call->body_len = sizeof(parcel->sealed);
+	call->flags &= ~SYMPHONY_CALL_VECTOR;
 	call->content_type |= SYMPHONY_CONTENT_SEALED;
 }
 

@@ -9,6 +9,8 @@
 #ifndef LIBBUS_PARCEL_H
 #define LIBBUS_PARCEL_H
 
+#include <sys/uio.h>
+
 #include "bus.h"
 
 /* What is to be sent. */
@@ -25,7 +27,7 @@ int parcel_pack(struct parcel *parcel, const int *fds, size_t nr);
 /* Packs duplicates of the files, in memory of its own: @parcel stays NULL on error. */
 int parcel_new(struct parcel **parcel, const int *fds, size_t nr);
 /* Adds the body, in a file: false when there is no room or no file for it. */
-bool parcel_seal(struct parcel *parcel, const void *body, size_t len);
+bool parcel_seal(struct parcel *parcel, const struct iovec *iov, unsigned int nr);
 /* The call takes it along; @parcel stays until it is made. */
 void parcel_name(struct parcel *parcel, struct symphony_call *call);
 /* Closes what is its own. */

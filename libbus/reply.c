@@ -16,6 +16,7 @@
 #include "json.h"
 #include "notice.h"
 #include "parcel.h"
+#include "pieces.h"
 #include "receive.h"
 
 struct answer {
@@ -52,8 +53,9 @@ static int reply_until_over(const struct sbus *bus, struct symphony_reply *arg)
 	return r;
 }
 
-/* With files, or the body in one. */
-static int reply_packed(struct sbus_message *request, struct symphony_reply *arg)
+/* With files, or the body, which is at @iov, in one. */
+static int reply_packed(struct sbus_message *request, struct symphony_reply *arg,
+			const struct iovec *iov, unsigned int nr_iov)
 {
 	struct symphony_reply plain = *arg;
 	uint32_t nr = nr_pushed(request, arg->flags);
@@ -63,11 +65,12 @@ static int reply_packed(struct sbus_message *request, struct symphony_reply *arg
 	r = parcel_pack(&parcel, nr ? request->attached->pushed : NULL, nr);
 	if (r)
 		return r;
-	if (arg->body_len >= request->bus->sealed_answer_min && request->bus->may_seal)
-		parcel_seal(&parcel, (void *)(uintptr_t)arg->body, arg->body_len);
+	if (pieces_len(iov, nr_iov) >= request->bus->sealed_answer_min && request->bus->may_seal)
+		parcel_seal(&parcel, iov, nr_iov);
 	arg->fds = (uintptr_t)parcel.fds;
 	arg->nr_fds = parcel.nr;
 	if (parcel.is_sealed) {
+		arg->flags &= ~SYMPHONY_REPLY_VECTOR;
 		arg->body = (uintptr_t)&parcel.sealed;
 		arg->body_len = sizeof(parcel.sealed);
 		arg->content_type |= SYMPHONY_CONTENT_SEALED;
@@ -106,11 +109,28 @@ static void replied(struct sbus_message *request, int r)
 
 static int send_now(struct sbus_message *request, const struct answer *answer)
 {
+	const struct iovec whole = { (void *)answer->data, answer->len };
 	struct symphony_reply arg;
 	int r;
 
 	reply_fill(&arg, request, answer, 0);
-	r = is_packed(request, answer) ? reply_packed(request, &arg) :
+	r = is_packed(request, answer) ? reply_packed(request, &arg, &whole, 1) :
+					 reply_until_over(request->bus, &arg);
+	replied(request, r);
+	return r;
+}
+
+/* @answer is at @iov. */
+static int send_pieces(struct sbus_message *request, const struct answer *answer,
+		       const struct iovec *iov, unsigned int nr)
+{
+	struct symphony_reply arg;
+	int r;
+
+	reply_fill(&arg, request, answer, SYMPHONY_REPLY_VECTOR);
+	arg.body = (uintptr_t)iov;
+	arg.body_len = nr;
+	r = is_packed(request, answer) ? reply_packed(request, &arg, iov, nr) :
 					 reply_until_over(request->bus, &arg);
 	replied(request, r);
 	return r;
@@ -326,6 +346,29 @@ SBUS_API int sbus_reply_take(struct sbus_message *request, uint32_t content_type
 	return send_answer(request, &(struct answer){
 		.content_type = content_type, .data = data, .len = len, .stays = true,
 		.destroy = destroy });
+}
+
+SBUS_API int sbus_reply_iov(struct sbus_message *request, uint32_t content_type,
+			    const struct iovec *iov, unsigned int nr_iov)
+{
+	struct answer answer = { .content_type = content_type };
+	void *data;
+
+	if (nr_iov > SBUS_IOV_MAX)
+		return -EINVAL;
+	answer.len = pieces_len(iov, nr_iov);
+	if (answer.len <= RECEIVE_COPY_MAX) {
+		data = malloc(answer.len ?: 1);
+		if (!data)
+			return -ENOMEM;
+		pieces_copy(data, iov, nr_iov);
+		return sbus_reply_take(request, content_type, data, answer.len, free);
+	}
+	if (answer.len > UINT32_MAX)
+		return -EMSGSIZE;
+	if (atomic_exchange(&request->answered, true))
+		return -EALREADY;
+	return send_pieces(request, &answer, iov, nr_iov);
 }
 
 int reply_text(struct sbus_message *request, uint32_t flags, int r, char *text, size_t len)

@@ -141,7 +141,11 @@ def test_stat(cli, served):
     worker = cli.json("stat", "worker")
     assert worker["replies"] == before["replies"] + 4
     assert worker["error_replies"] == before["error_replies"] + 1
+    assert worker["request_bytes"] > before["request_bytes"] > 0
+    assert worker["answer_bytes"] > before["answer_bytes"] > 0
     assert re.search(rf"^Answered +{worker['replies']}, ", cli("stat", "worker").stdout, re.M)
+    assert re.search(r"^Copied +[0-9.]+[BK] to replicas, [0-9.]+[BK] to callers$",
+                     cli("stat", "worker").stdout, re.M)
     assert re.search(r"^Replicas +2", cli("stat", "worker").stdout, re.M)
     assert re.search(r"^Endpoints +4$", cli("stat").stdout, re.M)
     cli("stat", "nobody", status=4)

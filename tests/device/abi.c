@@ -72,13 +72,14 @@ FIXTURE_VARIANT_ADD(abi, grant) {
 #define CALL_RESERVED { RESERVED(call, parent_slot) }
 FIXTURE_VARIANT_ADD(abi, call) {
 	.op = SYMPHONY_IOC_CALL, .size = sizeof(struct symphony_call),
-	.known_flags = SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_IDEMPOTENT,
+	.known_flags = SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_IDEMPOTENT |
+		       SYMPHONY_CALL_VECTOR,
 	.reserved = CALL_RESERVED,
 };
 FIXTURE_VARIANT_ADD(abi, send) {
 	.op = SYMPHONY_IOC_SEND, .size = sizeof(struct symphony_call),
 	.known_flags = SYMPHONY_CALL_ONEWAY | SYMPHONY_CALL_DONTWAIT | SYMPHONY_CALL_NOTIFY |
-		       SYMPHONY_CALL_IDEMPOTENT,
+		       SYMPHONY_CALL_IDEMPOTENT | SYMPHONY_CALL_VECTOR,
 	.reserved = CALL_RESERVED,
 };
 FIXTURE_VARIANT_ADD(abi, send_batch) {
@@ -91,7 +92,7 @@ FIXTURE_VARIANT_ADD(abi, recv) {
 };
 FIXTURE_VARIANT_ADD(abi, reply) {
 	.op = SYMPHONY_IOC_REPLY, .size = sizeof(struct symphony_reply),
-	.known_flags = 0xf,
+	.known_flags = 0x1f,
 };
 FIXTURE_VARIANT_ADD(abi, cancel) {
 	.op = SYMPHONY_IOC_CANCEL, .size = sizeof(struct symphony_wait),

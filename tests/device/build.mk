@@ -24,8 +24,8 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
 # Those with a ring.
-$(addprefix $(O)/tests/device-,edges faults multishot send_batch uring): $(O)/obj/tests/device/ring.o
-$(addprefix $(O)/tests/device-,multishot send_batch uring): LDLIBS := -luring
+$(addprefix $(O)/tests/device-,edges faults multishot send_batch uring vector): $(O)/obj/tests/device/ring.o
+$(addprefix $(O)/tests/device-,multishot send_batch uring vector): LDLIBS := -luring
 
 # Those that ask over netlink.
 $(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o

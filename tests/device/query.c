@@ -32,6 +32,7 @@ TEST_F(query, limits_make_sense)
 	EXPECT_EQ(SYMPHONY_ABI_VERSION, q.abi_version);
 	EXPECT_TRUE(q.features & SYMPHONY_FEATURE_CALL);
 	EXPECT_TRUE(q.features & SYMPHONY_FEATURE_TENANTS);
+	EXPECT_TRUE(q.features & SYMPHONY_FEATURE_VECTOR);
 	EXPECT_GE(q.pool_default, SYMPHONY_POOL_MIN);
 	EXPECT_EQ(0, q.pool_default % page);
 	EXPECT_LE(q.pool_default, q.pool_max);

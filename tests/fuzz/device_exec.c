@@ -51,7 +51,7 @@ const uid_t fz_users[FZ_USERS] = { 0, 4242, 4243 };
 #define AT_RELEASE	PAGE
 #define AT_OFFSETS	(PAGE + 2048)
 
-enum { RW_PAGES = 32, RO_PAGES = 2, RACY_PAGES = 4 };
+enum { RW_PAGES = 32, RO_PAGES = 2, RACY_PAGES = 4, NR_PIECES = 8 };
 
 static struct fz_shared *shared;
 static const struct fz_cover *cover;
@@ -201,6 +201,14 @@ static void map_memory(void)
 		abort();
 	close(fd);
 	memset(rw, 0x61, RW_PAGES * PAGE);
+	/* Pieces of a body, at both ends. */
+	for (int i = 0; i < NR_PIECES; i++) {
+		((struct symphony_piece *)rw)[i] = (struct symphony_piece){
+			(uintptr_t)ro + 100 * i, i % 3 * 50,
+		};
+		((struct symphony_piece *)(rw + RW_PAGES * PAGE))[-1 - i] =
+			((struct symphony_piece *)rw)[i];
+	}
 }
 
 static uint64_t address(const struct fz_val *val, unsigned int own)

@@ -55,9 +55,11 @@ static const char *const claim_flags[] = {
 	"REQUEUE", "REISSUE", "TAKEOVER", "ACTIVATOR", "NOTIFY", "GRANT", NULL
 };
 static const char *const drain_flags[] = { "RESUME", NULL };
-static const char *const call_flags[] = { "DONTWAIT", "NOTIFY", "IDEMPOTENT", "ONEWAY", NULL };
+static const char *const call_flags[] = {
+	"DONTWAIT", "NOTIFY", "IDEMPOTENT", "ONEWAY", "VECTOR", NULL
+};
 static const char *const dontwait[] = { "DONTWAIT", NULL };
-static const char *const reply_flags[] = { "ERROR", "RELEASE", "RECV", "DONTWAIT", NULL };
+static const char *const reply_flags[] = { "ERROR", "RELEASE", "RECV", "DONTWAIT", "VECTOR", NULL };
 static const char *const remove_flag[] = { "REMOVE", NULL };
 static const char *const none[] = { NULL };
 

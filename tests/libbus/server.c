@@ -21,6 +21,21 @@ static int answer_big(struct sbus_message *request, const char *body)
 	return sbus_reply_take(request, SBUS_RAW, answer, len, free);
 }
 
+static int answer_iov(struct sbus_message *request, const char *body, size_t len)
+{
+	struct iovec iov[SBUS_IOV_MAX];
+	unsigned int nr = 0;
+	size_t part;
+
+	while (len && nr < SBUS_IOV_MAX) {
+		part = nr % 3 == 1 ? 0 : nr == SBUS_IOV_MAX - 1 ? len : len / 4 + 1;
+		iov[nr++] = (struct iovec){ part ? (void *)body : NULL, part };
+		body += part;
+		len -= part;
+	}
+	return sbus_reply_iov(request, SBUS_RAW, iov, nr);
+}
+
 static int answer_error(struct sbus_message *request)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -57,6 +72,8 @@ static int answer(struct server *server, struct sbus_message *request)
 
 	if (is(request, "take"))
 		return sbus_reply_take(request, SBUS_RAW, body, len, NULL);
+	if (is(request, "iov"))
+		return answer_iov(request, body, len);
 	if (is(request, "big")) {
 		snprintf(number, sizeof(number), "%.*s", (int)len, body);
 		return answer_big(request, number);

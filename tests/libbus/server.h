@@ -5,6 +5,7 @@
  *
  *	echo	the body, as raw bytes
  *	take	the body, not copied
+ *	iov	the body, in pieces
  *	big	as many bytes as the body says
  *	error	an error reply, code 5, with data
  *	drop	no answer

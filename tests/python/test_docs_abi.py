@@ -33,7 +33,7 @@ def constants(text):
 
 def test_the_structures():
     assert structures_of_the_page() == structures_of_the_header()
-    assert len(structures_of_the_page()) == 15
+    assert len(structures_of_the_page()) == 16
 
 
 def test_the_operations():
@@ -41,7 +41,8 @@ def test_the_operations():
     listed = re.findall(r"^\| `(SYMPHONY_IOC_\w+)` \| (0x\w+) \| `struct (\w+)` \|", DOC, re.M)
     assert {name: number for name, number, _ in listed} == defined
     # What stands in messages, in QUERY's, and in a ring's entry.
-    parts = {"symphony_msg", "symphony_sealed", "symphony_use", "symphony_uring"}
+    parts = {"symphony_msg", "symphony_sealed", "symphony_use", "symphony_uring",
+             "symphony_piece"}
     assert {structure for _, _, structure in listed} | parts == set(structures_of_the_header())
 
 

@@ -37,6 +37,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <yyjson.h>
 
 #ifdef __cplusplus
@@ -52,6 +53,9 @@ struct sbus_cancel;
 
 /* Longest id of an extension and name of a bus, without the terminator. */
 #define SBUS_NAME_MAX 63
+
+/* Most pieces of a body. */
+#define SBUS_IOV_MAX 256
 
 /* Containers inside containers, in a body that is parsed as JSON. */
 #define SBUS_DEPTH_MAX 1024
@@ -501,6 +505,9 @@ SBUS_API const char *sbus_message_extension(const struct sbus_message *message);
  * @fds: file descriptors whose files go with the request; they stay the caller's,
  *	which can close them when the function has returned
  * @nr_fds: how many, at most 16
+ * @iov: the body in pieces, which need not be put together, instead of @body and
+ *	@body_len; read, like those, during the call of the function only
+ * @nr_iov: how many, at most SBUS_IOV_MAX; 0: the body is at @body
  *
  * A body that is too large for the receiver's pool (see @sbus_params.sealed_min) is
  * written to a memory file that nobody can change any more, which the receiver maps;
@@ -530,6 +537,8 @@ struct sbus_request {
 	uint32_t flags;
 	const int *fds;
 	size_t nr_fds;
+	const struct iovec *iov;
+	unsigned int nr_iov;
 };
 
 #define SBUS_REQUEST_INIT(id) { .size = sizeof(struct sbus_request), .extension = (id) }
@@ -549,7 +558,8 @@ struct sbus_request {
  * ETIMEDOUT, ECANCELED, EMSGSIZE (the body is too large for the receiver, or
  * the answer for this side: then error->needed says what to try as
  * reply_max), ENOBUFS (no room for the answer: drop messages you hold),
- * EDQUOT, EINVAL (an id that cannot be one; a file that cannot be sent), EBADF, ELOOP
+ * EDQUOT, EINVAL (an id that cannot be one; a file that cannot be sent; more than
+ * SBUS_IOV_MAX pieces, or pieces and a @body), EBADF, ELOOP
  * (@fds: not open; a connection to a bus), E2BIG (more than 16 of them), EBADMSG (the
  * answer says that its body is in a file, and it is not), ESHUTDOWN, EPERM (after
  * fork), ENOMEM.
@@ -1086,6 +1096,23 @@ SBUS_API int sbus_reply_mut(struct sbus_message *request, const yyjson_mut_val *
  */
 SBUS_API int sbus_reply_take(struct sbus_message *request, uint32_t content_type, const void *data,
 			     size_t len, void (*destroy)(void *data));
+
+/**
+ * sbus_reply_iov() - answer with bytes that are in pieces
+ * @request: the request
+ * @content_type: enum sbus_content
+ * @iov: the pieces; what they have together is the body, and is copied
+ * @nr_iov: how many, at most SBUS_IOV_MAX
+ *
+ * 8 KiB and less are put together, and can be sent later, like any answer. More is
+ * sent at once, from the pieces, also by a connection that is corked.
+ *
+ * Errors: sbus_reply_raw()'s, of which all are seen for an answer that is sent at
+ * once; EINVAL (more than SBUS_IOV_MAX pieces), EFAULT. After ENOMEM, EINVAL and
+ * EFAULT the request is not answered.
+ */
+SBUS_API int sbus_reply_iov(struct sbus_message *request, uint32_t content_type,
+			    const struct iovec *iov, unsigned int nr_iov);
 
 /**
  * sbus_reply_error() - answer with an error reply

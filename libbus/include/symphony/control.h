@@ -130,6 +130,9 @@ struct sbus_endpoint_info {
  *	the last all that is longer. Counted while the module's parameter "stats" is on,
  *	or a program takes times
  * @service_times: likewise: from then to the outcome
+ * @request_bytes: of bodies of requests that were copied to replicas; once more for
+ *	each move
+ * @answer_bytes: of bodies of answers that were copied to callers
  */
 struct sbus_service_info {
 	size_t size;
@@ -153,6 +156,8 @@ struct sbus_service_info {
 	uint64_t refusals;
 	uint64_t queue_times[SBUS_TIME_BUCKETS];
 	uint64_t service_times[SBUS_TIME_BUCKETS];
+	uint64_t request_bytes;
+	uint64_t answer_bytes;
 };
 
 /**

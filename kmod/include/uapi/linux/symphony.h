@@ -43,6 +43,9 @@
 /* Room for an answer when @reply_max is 0, in bytes of body. */
 #define SYMPHONY_REPLY_DEFAULT	4096
 
+/* Most pieces of one body: the array of them is a page. */
+#define SYMPHONY_VECTORS_MAX	256
+
 /* Most file descriptors that go with one message. */
 #define SYMPHONY_FDS_MAX	16
 
@@ -75,6 +78,18 @@ enum symphony_content {
  * F_SEAL_SEAL. The receiver checks that, and its size, before it maps it.
  */
 struct symphony_sealed {
+	__u64 len;
+};
+
+/**
+ * struct symphony_piece - a piece of a body
+ * @address: where it is
+ * @len: its length, which can be 0
+ *
+ * As struct iovec, where addresses have 64 bits.
+ */
+struct symphony_piece {
+	__u64 address;
 	__u64 len;
 };
 
@@ -214,6 +229,7 @@ struct symphony_msg {
 #define SYMPHONY_FEATURE_TENANTS (1ULL << 1)	/* grants, takeover, recovery, chains */
 #define SYMPHONY_FEATURE_URING	(1ULL << 2)	/* io_uring, one-way messages */
 #define SYMPHONY_FEATURE_FDS	(1ULL << 3)	/* files with messages */
+#define SYMPHONY_FEATURE_VECTOR	(1ULL << 5)	/* bodies in pieces */
 
 /**
  * struct symphony_use - how much of something a user has
@@ -398,6 +414,7 @@ struct symphony_service {
 #define SYMPHONY_CALL_NOTIFY	(1U << 1)	/* SEND: after EAGAIN, one ROOM message */
 #define SYMPHONY_CALL_IDEMPOTENT (1U << 2)	/* may be done twice: see CLAIM_REISSUE */
 #define SYMPHONY_CALL_ONEWAY	(1U << 3)	/* SEND: no answer is wanted */
+#define SYMPHONY_CALL_VECTOR	(1U << 4)	/* the body is in pieces */
 
 /**
  * struct symphony_call - CALL and SEND: make a request
@@ -406,9 +423,9 @@ struct symphony_service {
  * @handle: the service, from RESOLVE or CLAIM
  * @method: for routing and the receiver; the kernel gives it no meaning
  * @key: likewise
- * @body: address of the body
- * @body_len: its length; at most half the receiver's pool, with the header and
- *	rounded up by less than an eighth
+ * @body: address of the body; with VECTOR, of an array of struct symphony_piece
+ * @body_len: its length (with VECTOR, how many pieces); at most half the
+ *	receiver's pool, with the header and rounded up by less than an eighth
  * @content_type: enum symphony_content
  * @reply_max: bytes of body for which room is set aside in the caller's own
  *	pool; 0 for SYMPHONY_REPLY_DEFAULT. A larger reply takes free room of
@@ -436,6 +453,12 @@ struct symphony_service {
  * @needed: (out) CALL: with EMSGSIZE, the @reply_max that would have held it
  * @limit: (out) when the operation fails with EDQUOT, EAGAIN, EMSGSIZE or
  *	ENOBUFS: enum symphony_limit; in the place of @needed
+ *
+ * With VECTOR the body is what the pieces have together, in their order, at most
+ * SYMPHONY_VECTORS_MAX of them: it is copied from there to where it is received.
+ * The array is read once. To whoever looks at the message, or decides about it,
+ * such a body is like any other; one of 4 GiB and more counts as one of
+ * 4 GiB - 1, which fits nowhere.
  *
  * With ONEWAY, and neither @reply_max nor @parent, nothing is received of what
  * became of it, and it cannot be answered or cancelled. It counts as a call of
@@ -582,6 +605,7 @@ struct symphony_recv {
 #define SYMPHONY_REPLY_RELEASE	(1U << 1)	/* release the request's message too */
 #define SYMPHONY_REPLY_RECV	(1U << 2)	/* then RECV */
 #define SYMPHONY_REPLY_DONTWAIT	(1U << 3)	/* with RECV: as RECV_DONTWAIT */
+#define SYMPHONY_REPLY_VECTOR	(1U << 4)	/* the body is in pieces */
 
 /**
  * struct symphony_reply - REPLY: answer a call, and take the next
@@ -590,8 +614,8 @@ struct symphony_recv {
  * @id: the call's id, from its message
  * @slot: the offset of its message
  * @content_type: enum symphony_content
- * @body: address of the body
- * @body_len: its length
+ * @body: address of the body; with VECTOR, of its pieces
+ * @body_len: its length; with VECTOR, how many pieces: see struct symphony_call
  * @nr_fds: how many file descriptors go with it, at most SYMPHONY_FDS_MAX
  * @fds: address of them, __s32 each; see struct symphony_fds
  * @deadline: with RECV: as in struct symphony_recv

@@ -91,6 +91,10 @@ enum symphony_hook {
  *	other less than twice as long as the one before, the last all that is longer.
  *	Counted while the module's parameter "stats" is on, or a program takes times
  * @SYMPHONY_A_SERVICE_TIMES: binary: likewise: from then to the outcome
+ * @SYMPHONY_A_REQUEST_BYTES: uint: bytes of bodies of requests that were copied to
+ *	replicas; once more for each move
+ * @SYMPHONY_A_ANSWER_BYTES: uint: bytes of bodies of answers that were copied to
+ *	callers
  */
 enum symphony_attr {
 	SYMPHONY_A_BUS = 1,
@@ -132,6 +136,8 @@ enum symphony_attr {
 	SYMPHONY_A_REFUSALS,
 	SYMPHONY_A_QUEUE_TIMES,
 	SYMPHONY_A_SERVICE_TIMES,
+	SYMPHONY_A_REQUEST_BYTES,
+	SYMPHONY_A_ANSWER_BYTES,
 
 	/* private: */
 	__SYMPHONY_A_MAX,
@@ -146,7 +152,8 @@ enum symphony_attr {
  *	POOL_SIZE, POOL_USED, QUEUED, LOAD, CALLS
  * @SYMPHONY_CMD_SERVICE_GET: services: BUS, BUS_ID, SERVICE, HANDLE, UID,
  *	RECOVERY, RESERVED, NR_REPLICAS, ACTIVATOR, PARKED, REPLIES, ERROR_REPLIES,
- *	TIMEOUTS, CANCELS, RESETS, OTHERS, REFUSALS, QUEUE_TIMES, SERVICE_TIMES
+ *	TIMEOUTS, CANCELS, RESETS, OTHERS, REFUSALS, QUEUE_TIMES, SERVICE_TIMES,
+ *	REQUEST_BYTES, ANSWER_BYTES
  * @SYMPHONY_CMD_REPLICA_GET: replicas: BUS, BUS_ID, SERVICE, HANDLE, ENDPOINT,
  *	DRAINING, LOAD (of the endpoint, whatever it serves)
  * @SYMPHONY_CMD_PROGRAM_GET: programs attached to a bus that there is: BUS, BUS_ID,
