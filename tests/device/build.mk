@@ -23,9 +23,9 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
-# Those with a ring.
-$(addprefix $(O)/tests/device-,edges faults uring): $(O)/obj/tests/device/ring.o
-$(O)/tests/device-uring: LDLIBS := -luring
+# Those with a ring, and which can tell that there is none to be had.
+$(addprefix $(O)/tests/device-,edges faults uring uring_fds): $(addprefix $(O)/obj/tests/,device/ring.o without/rings.o)
+$(addprefix $(O)/tests/device-,uring uring_fds): LDLIBS := -luring
 
 # Those that ask over netlink.
 $(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o

@@ -81,10 +81,7 @@ static const char *oneway_verify(struct trial *t)
 
 static int recv_prepare(struct trial *t)
 {
-	t->recv = (struct symphony_recv){
-		.size = sizeof(t->recv), .max = 4,
-		.offsets = (uintptr_t)t->offsets,
-	};
+	t->recv = recv_to(t->offsets, 4);
 	return begin(t);
 }
 
