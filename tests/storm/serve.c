@@ -379,7 +379,7 @@ void *receiver_main(void *arg)
 			jostle(&dice);
 		if (once(&dice, 128))
 			dev_nap(roll(&dice, 20));
-		n = !last && once(&dice, 3) ?
+		n = !last && storm->rings && once(&dice, 3) ?
 			ring_recv(peer, offsets, 1 + roll(&dice, 8), 20, &dice) :
 			ep_recv(&peer->ep, offsets, 1 + roll(&dice, 8), last ? -1 : 20);
 		if (n < 0 && n != -ETIMEDOUT && n != -EINTR && n != -EAGAIN && !peer->ended)
