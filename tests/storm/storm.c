@@ -34,6 +34,7 @@ struct slot {
 	pid_t pid;
 	__u64 process;
 	bool killed;
+	bool disturbed;		/* ended by a signal that it was not ready for */
 	__u64 resume_at;	/* stopped until then, 0 if not */
 };
 
@@ -133,7 +134,8 @@ static int reap(void)
 		return reap();
 	slots[i].pid = 0;
 	/* One that begins, or execs, has no handler yet for what disturbs it. */
-	if (status == SIGUSR1 || status == SIGUSR2)
+	slots[i].disturbed = status == SIGUSR1 || status == SIGUSR2;
+	if (slots[i].disturbed)
 		return i;
 	if (slots[i].killed ? !WIFSIGNALED(status) && status : status)
 		FAULT("a participant ended", status, i);
@@ -292,9 +294,11 @@ static void calm(struct ep *own)
 			start(i, own);
 	storm->phase = CALMING;
 	while (storm->quiet < (int)storm->peers && dev_now() < until) {
-		/* Who ends now was not told to. */
+		/* Who ends now was not told to, but what disturbs it can be from before. */
 		while ((i = reap()) >= 0)
-			if (is_peer(i))
+			if (is_peer(i) && slots[i].disturbed)
+				start(i, own);
+			else if (is_peer(i))
 				FAULT("a peer ended early", 0, i);
 		dev_nap(10);
 	}
