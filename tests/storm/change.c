@@ -23,7 +23,8 @@ static __u64 somebody(struct dice *dice)
 
 static void claim(struct peer *peer, struct dice *dice)
 {
-	int service = own_service(peer, dice), ret;
+	bool keeps = is_keeper(peer->slot) && once(dice, 2);
+	int service = keeps ? USERS + peer->slot % USERS : own_service(peer, dice), ret;
 	__u32 flags = service_flags(service);
 	__u64 target = 0;
 
