@@ -23,9 +23,10 @@ $(device_progs): $(O)/tests/device-%: $(O)/obj/tests/device/%.o \
 
 $(O)/tests/device-edges $(O)/tests/device-faults: $(device_faults:%=$(O)/obj/tests/device/%.o)
 
-# Those with a ring.
-$(addprefix $(O)/tests/device-,edges faults multishot send_batch uring vector): $(O)/obj/tests/device/ring.o
-$(addprefix $(O)/tests/device-,multishot send_batch uring vector): LDLIBS := -luring
+# Those with a ring, and which can tell that there is none to be had.
+$(addprefix $(O)/tests/device-,edges faults multishot send_batch uring uring_fds vector): \
+		$(addprefix $(O)/obj/tests/,device/ring.o without/rings.o)
+$(addprefix $(O)/tests/device-,multishot send_batch uring uring_fds vector): LDLIBS := -luring
 
 # Those that ask over netlink.
 $(addprefix $(O)/tests/device-,edges faults netlink): $(O)/obj/tests/device/told.o

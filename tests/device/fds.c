@@ -11,25 +11,9 @@
 #include <linux/io_uring.h>
 #include <kselftest_harness.h>
 
-#include "files.h"
+#include "files_fixture.h"
 
 #define ALICE	1001
-#define MAX	SYMPHONY_FDS_MAX
-
-FIXTURE(fds)
-{
-	struct files f;
-};
-
-FIXTURE_SETUP(fds)
-{
-	ASSERT_EQ(0, files_begin(&self->f));
-}
-
-FIXTURE_TEARDOWN(fds)
-{
-	EXPECT_TRUE(files_end(&self->f));
-}
 
 TEST_F(fds, of_a_request_are_the_same_files)
 {

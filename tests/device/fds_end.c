@@ -7,24 +7,7 @@
 #include <sys/socket.h>
 #include <kselftest_harness.h>
 
-#include "files.h"
-
-#define MAX	SYMPHONY_FDS_MAX
-
-FIXTURE(fds)
-{
-	struct files f;
-};
-
-FIXTURE_SETUP(fds)
-{
-	ASSERT_EQ(0, files_begin(&self->f));
-}
-
-FIXTURE_TEARDOWN(fds)
-{
-	EXPECT_TRUE(files_end(&self->f));
-}
+#include "files_fixture.h"
 
 TEST_F(fds, that_nobody_claims_are_closed_on_release)
 {

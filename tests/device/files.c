@@ -129,14 +129,21 @@ int take_fds(struct ep *ep, const struct symphony_msg *msg, int *fds, __u32 nr)
 	return fds_of(ep, msg->id, ep_offset(ep, msg), fds, nr);
 }
 
+struct symphony_reply answer_with_fds(struct ep *ep, const struct symphony_msg *msg,
+				      const int *fds, __u32 nr)
+{
+	return (struct symphony_reply){
+		.size = sizeof(struct symphony_reply), .flags = SYMPHONY_REPLY_RELEASE,
+		.id = msg->id, .slot = ep_offset(ep, msg),
+		.body = (uintptr_t)"answer", .body_len = 6,
+		.fds = (uintptr_t)fds, .nr_fds = nr,
+	};
+}
+
 int reply_fds(struct ep *ep, const struct symphony_msg *msg, const int *fds, __u32 nr,
 	      __u32 *limit)
 {
-	struct symphony_reply reply = {
-		.size = sizeof(reply), .flags = SYMPHONY_REPLY_RELEASE, .id = msg->id,
-		.slot = ep_offset(ep, msg), .body = (uintptr_t)"answer", .body_len = 6,
-		.fds = (uintptr_t)fds, .nr_fds = nr,
-	};
+	struct symphony_reply reply = answer_with_fds(ep, msg, fds, nr);
 	int ret = dev_ioctl(ep->fd, SYMPHONY_IOC_REPLY, &reply);
 
 	if (limit)

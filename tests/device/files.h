@@ -43,7 +43,10 @@ int send_probe_as(struct files *f, struct symphony_call *call);
 int send_probe(struct files *f);
 int fds_of(struct ep *ep, __u64 id, __u32 offset, int *fds, __u32 nr);
 int take_fds(struct ep *ep, const struct symphony_msg *msg, int *fds, __u32 nr);
-/* Answer, and release the request. @limit can be NULL. */
+/* An answer to @msg, which releases that. */
+struct symphony_reply answer_with_fds(struct ep *ep, const struct symphony_msg *msg,
+				      const int *fds, __u32 nr);
+/* Give it. @limit can be NULL. */
 int reply_fds(struct ep *ep, const struct symphony_msg *msg, const int *fds, __u32 nr,
 	      __u32 *limit);
 /* What @ep receives next has the probe: claim it. */

@@ -298,20 +298,11 @@ static int send_child_prepare(struct trial *t)
 	return ret;
 }
 
-/* Three files, in @offsets. */
-static int files_prepare(struct trial *t)
-{
-	t->file = memfd_create("trial", MFD_CLOEXEC);
-	for (int i = 0; i < 3; i++)
-		t->offsets[i] = t->file;
-	return t->file < 0 ? -errno : 0;
-}
-
 static int send_files_prepare(struct trial *t)
 {
-	int ret = files_prepare(t) ?: call_is(t, 100);
+	int ret = trial_files(t) ?: call_is(t, 100);
 
-	t->call.fds = (uintptr_t)t->offsets;
+	t->call.fds = (uintptr_t)t->fds;
 	t->call.nr_fds = 3;
 	return ret;
 }
@@ -527,9 +518,9 @@ static int reply_error_prepare(struct trial *t)
 
 static int reply_files_prepare(struct trial *t)
 {
-	int ret = files_prepare(t) ?: reply_prepare(t);
+	int ret = trial_files(t) ?: reply_prepare(t);
 
-	t->reply.fds = (uintptr_t)t->offsets;
+	t->reply.fds = (uintptr_t)t->fds;
 	t->reply.nr_fds = 3;
 	return ret;
 }
@@ -642,24 +633,16 @@ static int fds_prepare(struct trial *t)
 
 static int fds_run(struct trial *t)
 {
-	struct symphony_fds fds = {
-		.size = sizeof(fds), .id = t->msg->id,
-		.offset = ep_offset(&t->server, t->msg), .nr = 3,
-		.fds = (uintptr_t)(t->offsets + 3),
-	};
-
-	return dev_ioctl(t->server.fd, SYMPHONY_IOC_FDS, &fds);
+	return trial_claim(t, &t->server, t->msg);
 }
 
 /* All were claimed; after an error they can be. */
 static const char *fds_verify(struct trial *t)
 {
-	int ret = t->ret ? fds_run(t) : 0;
+	const char *wrong = trial_claimed(t, &t->server, t->msg, !t->ret);
 
-	for (int i = 0; i < 3 && !ret; i++)
-		close(t->offsets[3 + i]);
-	if (ret || fds_run(t) != -ENOENT)
-		return "files are lost, or there twice";
+	if (wrong)
+		return wrong;
 	if (ep_reply(&t->server, t->msg, NULL, 0, SYMPHONY_REPLY_RELEASE))
 		return "a message that cannot be answered";
 	return NULL;

@@ -52,6 +52,15 @@ static const char *call_verify(struct trial *t)
 	return ep_release(&t->client, msg) ? "an answer cannot be released" : NULL;
 }
 
+static int call_files_prepare(struct trial *t)
+{
+	int ret = trial_files(t) ?: call_prepare(t);
+
+	t->call.fds = (uintptr_t)t->fds;
+	t->call.nr_fds = 3;
+	return ret;
+}
+
 static int oneway_prepare(struct trial *t)
 {
 	t->call = (struct symphony_call){
@@ -81,10 +90,7 @@ static const char *oneway_verify(struct trial *t)
 
 static int recv_prepare(struct trial *t)
 {
-	t->recv = (struct symphony_recv){
-		.size = sizeof(t->recv), .max = 4,
-		.offsets = (uintptr_t)t->offsets,
-	};
+	t->recv = recv_to(t->offsets, 4);
 	return begin(t);
 }
 
@@ -167,16 +173,102 @@ static const char *reply_verify(struct trial *t)
 	return answer_received(t, t->reply.nr);
 }
 
+/* One that is answered with files. */
+static int reply_files_prepare(struct trial *t)
+{
+	int ret = trial_files(t) ?: begin(t) ?: trial_send(t, t->svc, 10);
+
+	t->msg = ep_next(&t->server, -1);
+	if (!t->msg)
+		return ret ?: -EPROTO;
+	t->reply = (struct symphony_reply){
+		.size = sizeof(t->reply),
+		.id = t->msg->id,
+		.slot = ep_offset(&t->server, t->msg),
+		.fds = (uintptr_t)t->fds,
+		.nr_fds = 3,
+	};
+	return ret;
+}
+
+static const char *reply_files_verify(struct trial *t)
+{
+	int again = ep_reply(&t->server, t->msg, NULL, 0, SYMPHONY_REPLY_RELEASE);
+	const struct symphony_msg *msg = ep_next(&t->client, -1);
+
+	io_uring_queue_exit(&ring);
+	if (t->ret ? again : again != -ESRCH || ep_release(&t->server, t->msg))
+		return "not what it says";
+	if (!msg || msg->type != SYMPHONY_MSG_REPLY || msg->nr_fds != (t->ret ? 0 : 3))
+		return "not the answer";
+	t->owed--;
+	return (t->ret ? NULL : trial_claimed(t, &t->client, msg, false)) ?:
+		(ep_release(&t->client, msg) ? "an answer cannot be released" : NULL);
+}
+
+/* A message with files comes when a RECV waits for it, and they are claimed. */
+static int fds_prepare(struct trial *t)
+{
+	int ret = trial_files(t) ?: recv_prepare(t);
+
+	t->call = ep_request(t->svc, t->body, 10);
+	t->call.fds = (uintptr_t)t->fds;
+	t->call.nr_fds = 3;
+	return ret;
+}
+
+static int fds_run(struct trial *t)
+{
+	int ret;
+
+	if (!ring_put(&ring, &t->server, SYMPHONY_IOC_RECV, &t->recv, 0))
+		return -EBUSY;
+	ret = ring_submit(&ring);
+	if (ret != 1)
+		return ret;
+	ret = ring_next(&ring, 0, NULL);
+	if (ret != -ETIME)
+		return ret;
+	ret = ep_send(&t->client, &t->call);
+	if (ret)
+		return ret;
+	t->owed++;
+	ret = ring_next(&ring, DEV_LONG, NULL);
+	if (ret < 0)
+		return ret;
+	t->msg = ep_msg(&t->server, t->offsets[0]);
+	return trial_claim(t, &t->server, t->msg);
+}
+
+static const char *fds_verify(struct trial *t)
+{
+	const char *wrong = NULL;
+
+	io_uring_queue_exit(&ring);
+	if (!t->msg)
+		return t->ret ? NULL : "there is no message";
+	wrong = trial_claimed(t, &t->server, t->msg, !t->ret);
+	return wrong ?: answer_received(t, 1);
+}
+
 #define OP(n, ...)	{ .name = n, __VA_ARGS__ }
 
 const struct operation ring_operations[] = {
 	OP("CALL, over a ring", .flags = TRIAL_POINTS, .prepare = call_prepare,
 	   .run = call_run, .verify = call_verify),
+	OP("CALL, with files, over a ring", .flags = TRIAL_POINTS,
+	   .prepare = call_files_prepare, .run = call_run, .verify = call_verify),
 	OP("SEND, one way, over a ring", .flags = TRIAL_POINTS,
 	   .prepare = oneway_prepare, .run = oneway_run, .verify = oneway_verify),
 	OP("RECV, over a ring", .flags = TRIAL_POINTS | TRIAL_LATE,
 	   .prepare = recv_prepare, .run = recv_run, .verify = recv_verify),
 	OP("REPLY and RECV, over a ring", .flags = TRIAL_POINTS | TRIAL_LATE,
 	   .prepare = reply_prepare, .run = reply_run, .verify = reply_verify),
+	OP("REPLY, with files, over a ring", .flags = TRIAL_POINTS,
+	   .prepare = reply_files_prepare, .run = reply_run,
+	   .verify = reply_files_verify),
+	OP("RECV over a ring, and FDS", .flags = TRIAL_POINTS | TRIAL_LATE,
+	   .prepare = fds_prepare, .run = fds_run, .verify = fds_verify,
+	   .error = -EMFILE),
 	{}
 };

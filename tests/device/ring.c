@@ -60,6 +60,24 @@ int ring_do(struct io_uring *ring, const struct ep *ep, unsigned long op,
 	return ret < 0 ? ret : ring_next(ring, DEV_LONG, NULL);
 }
 
+struct symphony_recv recv_to(__u32 *offsets, __u32 max)
+{
+	return (struct symphony_recv){
+		.size = sizeof(struct symphony_recv),
+		.offsets = (uintptr_t)offsets,
+		.max = max,
+	};
+}
+
+struct symphony_wait recv_cancel(const __u32 *offsets)
+{
+	return (struct symphony_wait){
+		.size = sizeof(struct symphony_wait),
+		.flags = SYMPHONY_CANCEL_RECV,
+		.id = (uintptr_t)offsets,
+	};
+}
+
 bool ring_is_quiet(struct io_uring *ring)
 {
 	return ring_next(ring, DEV_BEAT, NULL) == -ETIME;

@@ -23,6 +23,9 @@ int ring_next(struct io_uring *ring, int ms, __u64 *data);
 /* Put, submit and wait for one operation. */
 int ring_do(struct io_uring *ring, const struct ep *ep, unsigned long op,
 	    const void *arg);
+/* A RECV that a ring waits with, and what gives it up. */
+struct symphony_recv recv_to(__u32 *offsets, __u32 max);
+struct symphony_wait recv_cancel(const __u32 *offsets);
 /* Nothing completes. */
 bool ring_is_quiet(struct io_uring *ring);
 

@@ -37,6 +37,36 @@ int trial_begin(struct trial *t, const struct operation *op)
 	return op->prepare ? op->prepare(t) : 0;
 }
 
+int trial_files(struct trial *t)
+{
+	t->file = memfd_create("trial", MFD_CLOEXEC);
+	for (int i = 0; i < 3; i++)
+		t->fds[i] = t->file;
+	return t->file < 0 ? -errno : 0;
+}
+
+int trial_claim(struct trial *t, struct ep *ep, const struct symphony_msg *msg)
+{
+	struct symphony_fds fds = {
+		.size = sizeof(fds), .id = msg->id, .offset = ep_offset(ep, msg), .nr = 3,
+		.fds = (uintptr_t)(t->fds + 3),
+	};
+
+	return msg->nr_fds == 3 ? dev_ioctl(ep->fd, SYMPHONY_IOC_FDS, &fds) : -EPROTO;
+}
+
+const char *trial_claimed(struct trial *t, struct ep *ep, const struct symphony_msg *msg,
+			  bool before)
+{
+	int ret = before ? 0 : trial_claim(t, ep, msg);
+
+	for (int i = 0; i < 3 && !ret; i++)
+		if (close(t->fds[3 + i]))
+			return "a file that is not open";
+	return ret || trial_claim(t, ep, msg) != -ENOENT ?
+		"files are lost, or there twice" : NULL;
+}
+
 int trial_send(struct trial *t, __u64 svc, __u32 len)
 {
 	struct symphony_call call = ep_request(svc, t->body, len);

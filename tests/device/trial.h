@@ -41,6 +41,7 @@ struct trial {
 	struct echo echo;
 	bool echoes;
 	int file;
+	int fds[6];	/* three of it that are sent, and what was claimed */
 	struct nl_sock *netlink;
 	struct gate *gates[2];
 	int link;		/* of a program of theirs */
@@ -95,6 +96,13 @@ void trial_scour(struct ep *ep);
 /* All of each pool is free, no call counts, and each calls and is called. */
 const char *trial_is_sound(struct trial *t);
 void trial_end(struct trial *t);
+/* Files to send, in @fds. */
+int trial_files(struct trial *t);
+/* FDS of @ep's message @msg: they have to be three. */
+int trial_claim(struct trial *t, struct ep *ep, const struct symphony_msg *msg);
+/* All can be claimed, or were, and are no more; what is wrong. */
+const char *trial_claimed(struct trial *t, struct ep *ep, const struct symphony_msg *msg,
+			  bool before);
 /* One more SEND of @client to @svc. */
 int trial_send(struct trial *t, __u64 svc, __u32 len);
 bool trial_same_use(const struct symphony_query *a, const struct symphony_query *b,

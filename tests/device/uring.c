@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <kselftest_harness.h>
 
+#include "../without/rings.h"
 #include "claim.h"
 #include "ring.h"
 
@@ -32,6 +33,8 @@ FIXTURE_VARIANT_ADD(uring, sqpoll) { .flags = RING_SQPOLL };
 
 FIXTURE_SETUP(uring)
 {
+	if (rings_are_forbidden())
+		SKIP(return, "io_uring is forbidden");
 	dev_begin();
 	ASSERT_EQ(0, duo_join(&self->duo, MIB, MIB));
 	ASSERT_EQ(0, ring_open(&self->client, 2 * BATCH, variant->flags));
@@ -61,11 +64,7 @@ static bool put_call(struct _test_data_uring *self, int i)
 /* Receive over the server's ring: how many, at @self->offsets. */
 static int receive(struct _test_data_uring *self, __u32 max)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = max,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, max);
 
 	return ring_do(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv);
 }
@@ -149,11 +148,7 @@ TEST_F(uring, calls_and_serves_in_batches)
 
 TEST_F(uring, receives_what_comes_later)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = BATCH,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, BATCH);
 	int got, ret;
 
 	ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 3));
@@ -251,12 +246,7 @@ TEST_F(uring, is_told_what_the_kernel_decides)
 
 TEST_F(uring, refuses_what_is_wrong)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = 1,
-		.deadline = dev_after(1000),
-	};
+	struct symphony_recv recv = recv_to(self->offsets, 1);
 	struct symphony_call call = ep_request(self->duo.svc + 1, NULL, 0);
 	struct symphony_query query = { .size = sizeof(query) };
 	struct symphony_release release = { .size = sizeof(release) };
@@ -265,6 +255,7 @@ TEST_F(uring, refuses_what_is_wrong)
 	struct ep nobody = { };
 	struct kid kid;
 
+	recv.deadline = dev_after(1000);
 	EXPECT_EQ(-EINVAL, ring_do(&self->client, CLIENT, SYMPHONY_IOC_RECV, &recv));
 	EXPECT_EQ(-ENOENT, ring_do(&self->client, CLIENT, SYMPHONY_IOC_CALL, &call));
 	EXPECT_EQ(0, call.id);
@@ -317,16 +308,8 @@ TEST_F(uring, does_not_wait_for_room)
 
 TEST_F(uring, gives_up_a_receive)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = 1,
-	};
-	struct symphony_wait cancel = {
-		.size = sizeof(cancel),
-		.flags = SYMPHONY_CANCEL_RECV,
-		.id = (uintptr_t)self->offsets,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, 1);
+	struct symphony_wait cancel = recv_cancel(self->offsets);
 
 	ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
 	ASSERT_LT(0, ring_submit(&self->server));
@@ -342,16 +325,8 @@ TEST_F(uring, gives_up_a_receive)
 /* Also one that was woken for what another receiver then took. */
 TEST_F(uring, gives_up_a_receive_that_was_woken)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = 1,
-	};
-	struct symphony_wait cancel = {
-		.size = sizeof(cancel),
-		.flags = SYMPHONY_CANCEL_RECV,
-		.id = (uintptr_t)self->offsets,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, 1);
+	struct symphony_wait cancel = recv_cancel(self->offsets);
 
 	for (int i = 0; i < 5; i++) {
 		int got, ret;
@@ -371,11 +346,7 @@ TEST_F(uring, gives_up_a_receive_that_was_woken)
 
 TEST_F(uring, ends_with_the_endpoint)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = 1,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, 1);
 	struct ep other;
 
 	/* The ring's file keeps the endpoint's: only its owner's exit ends it. */
@@ -398,11 +369,7 @@ static __u64 calls_used(void)
 
 TEST_F(uring, leaves_nothing_when_a_ring_ends)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = 1,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, 1);
 	__u32 offsets[BATCH];
 	int i, n;
 
@@ -437,22 +404,12 @@ TEST_F(uring, leaves_nothing_when_a_ring_ends)
 /* What a ring was woken for and cannot take any more, another one takes. */
 TEST_F(uring, passes_on_what_it_cannot_take)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv),
-		.offsets = (uintptr_t)self->offsets,
-		.max = 1,
-	};
+	struct symphony_recv recv = recv_to(self->offsets, 1);
 	__u32 other[1];
-	struct symphony_recv recv_other = recv;
-	struct symphony_wait cancel = {
-		.size = sizeof(cancel),
-		.flags = SYMPHONY_CANCEL_RECV,
-		.id = (uintptr_t)self->offsets,
-	};
-
+	struct symphony_recv recv_other = recv_to(other, 1);
+	struct symphony_wait cancel = recv_cancel(self->offsets);
 	const struct symphony_msg *msg;
 
-	recv_other.offsets = (uintptr_t)other;
 	for (int i = 0; i < (dev_slow() ? 10 : 50); i++) {
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv, 1));
 		ASSERT_TRUE(ring_put(&self->server, SERVER, SYMPHONY_IOC_RECV, &recv_other, 2));

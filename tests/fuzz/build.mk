@@ -3,7 +3,7 @@
 # lets it loose in the debug guest.
 
 device_fuzz_objs := $(addprefix $(O)/obj/tests/fuzz/,device.o device_text.o device_mutate.o \
-	device_cover.o device_exec.o device_bystander.o)
+	device_cover.o device_exec.o device_rings.o device_bystander.o)
 user: $(O)/tests/device-fuzz
 
 $(device_fuzz_objs): $(O)/obj/tests/fuzz/%.o: tests/fuzz/%.c
@@ -12,7 +12,7 @@ $(device_fuzz_objs): $(O)/obj/tests/fuzz/%.o: tests/fuzz/%.c
 
 $(O)/tests/device-fuzz: $(device_fuzz_objs)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(CC) $(LDFLAGS) -o $@ $^ -luring
 
 .PHONY: fuzz
 fuzz:				## fuzz the device: SECONDS=60 SEED= CORPUS=build/fuzz/corpus KERNEL=debug

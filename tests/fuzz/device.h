@@ -64,6 +64,7 @@ enum fz_mem {
 	FZ_EDGE,	/* not mapped; plain memory in front of it */
 	FZ_FLIP,	/* another thread changes the words in it */
 	FZ_GONE,	/* another thread takes the pages away, and gives them back */
+	FZ_FILES,	/* read-only: descriptors, sixteen that can be sent, then others */
 	FZ_POOL,	/* a receive pool */
 	FZ_KERN,	/* an address of the kernel */
 	FZ_NULL,
@@ -75,14 +76,14 @@ enum fz_kind {
 	FZ_CALL, FZ_SEND, FZ_RECV, FZ_REPLY, FZ_CANCEL, FZ_WAIT, FZ_WATCH,
 	FZ_RELEASE, FZ_QUERY, FZ_RAW, FZ_MMAP, FZ_MUNMAP, FZ_MPROTECT, FZ_MADVISE,
 	FZ_MREMAP, FZ_READ, FZ_CLOSE, FZ_DUP, FZ_POLL, FZ_FORK, FZ_AS, FZ_NAP,
-	FZ_KICK, FZ_NONBLOCK, FZ_NOFILE, FZ_KINDS,
+	FZ_KICK, FZ_NONBLOCK, FZ_NOFILE, FZ_OPFDS, FZ_REAP, FZ_ENDRING, FZ_KINDS,
 };
 
 /* How a field is to be filled and changed. */
 enum fz_field_kind {
 	FZF_NUM, FZF_SIZE, FZF_FLAGS, FZF_RESERVED, FZF_OUT, FZF_NAME, FZF_NAME_LEN,
 	FZF_HANDLE, FZF_ENDPOINT, FZF_ID, FZF_SLOT, FZF_LEN, FZF_ADDRESS, FZF_DEADLINE,
-	FZF_RELEASE, FZF_NR_RELEASE, FZF_OFFSETS, FZF_FD, FZF_MS, FZF_ROOM,
+	FZF_RELEASE, FZF_NR_RELEASE, FZF_OFFSETS, FZF_FD, FZF_MS, FZF_ROOM, FZF_RING,
 };
 
 #define FZ_NOT_IN_STRUCT	0xffff
@@ -223,6 +224,17 @@ enum fz_end {
 void fz_runner_start(struct fz_runner *runner);
 void fz_runner_stop(struct fz_runner *runner);
 enum fz_end fz_runner_run(struct fz_runner *runner, const struct fz_prog *prog);
+
+/* --- rings: device_rings.c ------------------------------------------------------ */
+
+#define FZ_RINGS	2	/* of each thread: a plain one, one that defers */
+
+/* Submit an operation to ring @which of thread @who. False: there is no ring. */
+bool fz_ring_submit(unsigned int who, unsigned int which, int fd, unsigned long cmd,
+		    const void *arg, unsigned int index);
+/* The next completion: what of, and its result. */
+bool fz_ring_reap(unsigned int who, unsigned int which, unsigned int *index, int *ret);
+void fz_ring_close(unsigned int who, unsigned int which);
 
 /* --- those who have nothing to do with it: device_bystander.c ------------------ */
 

@@ -23,9 +23,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -68,9 +70,10 @@ static atomic_uint nr_maps;
 static pid_t children[CHILDREN];
 static atomic_uint nr_children;
 static atomic_uint users_seen;
+static atomic_ulong last_recv;	/* where the last RECV of a ring writes */
 static bool in_child;
 static int query_fd, first_fd;
-static char *scratch, *rw, *ro, *ro_alias, *flip, *gone;
+static char *scratch, *rw, *ro, *ro_alias, *flip, *gone, *descriptors;
 
 static sem_t second_go, second_done, flipper_go, flipper_done;
 static atomic_int arrived;
@@ -211,6 +214,25 @@ static void map_memory(void)
 	}
 }
 
+/* What can be sent: sixteen of these; then what cannot. */
+static void list_descriptors(void)
+{
+	int pair[2], *fds;
+	const int good[] = { memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+			     open("/dev/null", O_RDWR | O_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
+	const int bad[] = { -1, query_fd, 1 << 20 };
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair))
+		abort();
+	descriptors = cliff(1);
+	fds = (int *)(descriptors + PAGE) - 24;
+	for (unsigned int i = 0; i < 16; i++)
+		fds[i] = i % 4 < 3 ? good[i % 4] : pair[i / 4 % 2];
+	for (unsigned int i = 16; i < 24; i++)
+		fds[i] = bad[(i - 16) % 3];
+	mprotect(descriptors, PAGE, PROT_READ);
+}
+
 static uint64_t address(const struct fz_val *val, unsigned int own)
 {
 	unsigned int file = val->b == FZ_SELF ? own : val->b % FZ_FDS;
@@ -222,6 +244,7 @@ static uint64_t address(const struct fz_val *val, unsigned int own)
 	case FZ_EDGE: return (uintptr_t)(rw + RW_PAGES * PAGE);
 	case FZ_FLIP: return (uintptr_t)flip;
 	case FZ_GONE: return (uintptr_t)gone;
+	case FZ_FILES: return (uintptr_t)(descriptors + PAGE - 24 * sizeof(int));
 	case FZ_POOL: return (uintptr_t)pools[file].addr;
 	case FZ_KERN: return 0xffff888000001000;
 	default: return 0;
@@ -277,6 +300,7 @@ struct shot {
 	uint64_t deadline, max;
 	bool own_offsets;
 	unsigned char name;
+	unsigned int ring;		/* 0: none */
 };
 
 static void must_fail(struct shot *shot, const char *why)
@@ -330,6 +354,9 @@ static void prepare(struct shot *shot)
 	shot->cmd = shot->kind->cmd;
 	shot->name = 0xff;
 	for (unsigned int i = 0; i < nr; i++)
+		if (shot->kind->field[i].kind == FZF_RING && !in_child)
+			shot->ring = resolve(op, value_of(op, i)) % (1 + FZ_RINGS);
+	for (unsigned int i = 0; i < nr; i++)
 		if (!strncmp(shot->kind->field[i].name, "rel", 3) &&
 		    isdigit((unsigned char)shot->kind->field[i].name[3]) &&
 		    value_of(op, i)->tag != FZ_DEF)
@@ -340,6 +367,10 @@ static void prepare(struct shot *shot)
 		uint64_t n = val->tag == FZ_DEF ? default_of(shot, i, nr_release) :
 						  resolve(op, val);
 
+		/* A ring knows no deadline of a RECV. */
+		if (field->kind == FZF_DEADLINE && op->arg[i].tag == FZ_DEF && shot->ring &&
+		    op->kind != FZ_CALL && op->kind != FZ_SEND)
+			n = 0;
 		if (field->offset != FZ_NOT_IN_STRUCT) {
 			memcpy(shot->own + field->offset, &n, field->width);
 			check_field(shot, field, n);
@@ -361,6 +392,13 @@ static void prepare(struct shot *shot)
 			shot->own_offsets = val->tag == FZ_DEF;
 		if (field->kind == FZF_NAME && shot->name == 0xff && val->tag == FZ_STR)
 			shot->name = val->a;
+	}
+	/* By "id" alone a RECV cannot be meant. */
+	if (op->kind == FZ_CANCEL && op->arg[2].tag == FZ_DEF) {
+		struct symphony_wait *wait = (struct symphony_wait *)shot->own;
+
+		if (wait->flags & SYMPHONY_CANCEL_RECV)
+			wait->id = last_recv;
 	}
 	shot->own[shot->kind->size] = tail;
 	if (tail && size > shot->kind->size)
@@ -531,6 +569,65 @@ static void remember(struct shot *shot, int err)
 	}
 }
 
+/* --- rings ----------------------------------------------------------------------------- */
+
+/* What comes of an operation that was submitted, at once or later. */
+static void completed(unsigned int index, int ret)
+{
+	struct shot shot = {
+		.op = &shared->prog.op[index],
+		.kind = &fz_kinds[shared->prog.op[index].kind],
+		.index = index,
+		.own = scratch + index * SCRATCH,
+	};
+
+	shared->ret[index] = ret < 0 ? ret : 0;
+	/* It ended with its ring; not an operation for one; too many RECVs. */
+	if (ret < 0 && ret != -ECANCELED && ret != -EOPNOTSUPP && ret != -EDQUOT &&
+	    !may_say(&shot, -ret))
+		violation(index, "%s over a ring, which is not documented",
+			  fz_errno_name(-ret));
+	if (ret >= 0 && shot.op->kind == FZ_CALL)
+		received(&shot, ret);
+	if (ret >= 0 && (shot.op->kind == FZ_RECV || shot.op->kind == FZ_REPLY)) {
+		shot.own_offsets = true;
+		received_all(&shot, ret);
+	}
+}
+
+static void reap_ring(unsigned int which)
+{
+	unsigned int index;
+	int ret;
+
+	while (fz_ring_reap(self, which, &index, &ret))
+		if (index < shared->prog.nr)
+			completed(index, ret);
+}
+
+/* True if it went that way; its result is -EINPROGRESS as long as it has none. */
+static bool run_over_ring(struct shot *shot, int fd)
+{
+	if (!shot->ring)
+		return false;
+	shared->ret[shot->index] = -EINPROGRESS;
+	if (shot->op->kind == FZ_RECV)
+		last_recv = (uintptr_t)(shot->own + AT_OFFSETS);
+	if (!fz_ring_submit(self, shot->ring - 1, fd, shot->cmd, shot->at, shot->index))
+		return false;
+	/* Before it can have an outcome it has a name. */
+	if (shot->op->kind == FZ_CALL || shot->op->kind == FZ_SEND) {
+		struct symphony_call call;
+
+		if (peek(&call, shot->at, sizeof(call)) && call.id)
+			called(shot, &call, EINTR);
+	}
+	reap_ring(shot->ring - 1);
+	if (!shared->ret[shot->index] && shot->must_fail)
+		violation(shot->index, "accepted %s", shot->why);
+	return true;
+}
+
 static int run_ioctl(const struct fz_op *op, int index, bool strict)
 {
 	struct shot shot = {
@@ -546,6 +643,8 @@ static int run_ioctl(const struct fz_op *op, int index, bool strict)
 
 	shot.strict &= fd >= 0;
 	prepare(&shot);
+	if (run_over_ring(&shot, fd))
+		return shared->ret[index];
 	err = ioctl(fd, shot.cmd, shot.at) < 0 ? errno : 0;
 	end = now();
 	if (!err && shot.must_fail)
@@ -601,7 +700,7 @@ static int run_mmap(const struct fz_op *op, int index)
 		return -errno;
 	if (prot & PROT_WRITE)
 		violation(index, "a writable pool");
-	if (off || flags & MAP_PRIVATE)
+	if (off || (flags & MAP_TYPE) == MAP_PRIVATE)
 		violation(index, "mapped with offset %#llx, flags %#llx",
 			  (unsigned long long)off, (unsigned long long)flags);
 	i = atomic_fetch_add(&nr_maps, 1);
@@ -639,7 +738,7 @@ static int run_memory(const struct fz_op *op, int index)
 		break;
 	case FZ_MPROTECT:
 		ret = mprotect(at, len, plain(op, 2) & 7);
-		if (!ret && plain(op, 2) & PROT_WRITE)
+		if (!ret && len && plain(op, 2) & PROT_WRITE)
 			violation(index, "a writable pool");
 		break;
 	case FZ_MADVISE:
@@ -724,6 +823,14 @@ static int run_one(int index, bool strict)
 			-errno : 0;
 	case FZ_NOFILE:
 		return run_nofile(op);
+	case FZ_REAP:
+	case FZ_ENDRING:
+		if (in_child)
+			return 0;
+		reap_ring(plain(op, 0) - 1);
+		if (op->kind == FZ_ENDRING)
+			fz_ring_close(self, plain(op, 0) - 1);
+		return 0;
 	}
 	return 0;
 }
@@ -914,6 +1021,8 @@ static void clean(void)
 	struct rlimit limit;
 
 	reap();
+	for (unsigned int i = 0; i < 2 * FZ_RINGS; i++)
+		fz_ring_close(i / FZ_RINGS, i % FZ_RINGS);
 	close_range(first_fd, ~0U, 0);
 	for (unsigned int i = 0; i < nr_maps && i < MAPS; i++)
 		munmap(maps[i].addr, maps[i].len);
@@ -987,7 +1096,9 @@ static void runner_main(int in, int out)
 	do
 		query_fd = open("/dev/symphony", O_RDWR | O_CLOEXEC);
 	while (query_fd >= 0 && (query_fd < in || query_fd < out));
-	first_fd = query_fd + 1;
+	list_descriptors();
+	first_fd = dup(query_fd);
+	close(first_fd);
 	sem_init(&second_go, 0, 0);
 	sem_init(&second_done, 0, 0);
 	sem_init(&flipper_go, 0, 0);

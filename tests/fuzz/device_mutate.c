@@ -142,6 +142,9 @@ static struct fz_val any_value(struct fz_rng *rng, const struct fz_field *field)
 	case FZF_FD:
 		return (struct fz_val){ one_in(rng, 3) ? FZ_FD : FZ_GRANT,
 					fz_below(rng, FZ_GRANTS), 0, 0 };
+	case FZF_RING:
+		val.n = fz_below(rng, 1 + FZ_RINGS);
+		break;
 	case FZF_MS:
 		val.n = fz_below(rng, 6);
 		break;
@@ -159,7 +162,8 @@ static uint8_t any_kind(struct fz_rng *rng)
 	static const uint8_t usual[] = {
 		FZ_CALL, FZ_CALL, FZ_SEND, FZ_SEND, FZ_SEND, FZ_RECV, FZ_RECV, FZ_RECV,
 		FZ_REPLY, FZ_REPLY, FZ_CLAIM, FZ_CLAIM, FZ_JOIN, FZ_CANCEL, FZ_RELEASE,
-		FZ_CLOSE, FZ_OPEN, FZ_WATCH, FZ_DRAIN, FZ_UNCLAIM, FZ_WAIT,
+		FZ_CLOSE, FZ_OPEN, FZ_WATCH, FZ_DRAIN, FZ_UNCLAIM, FZ_WAIT, FZ_OPFDS,
+		FZ_REAP, FZ_ENDRING,
 	};
 
 	return one_in(rng, 4) ? fz_below(rng, FZ_KINDS) : PICK(rng, usual);
@@ -187,6 +191,15 @@ static struct fz_op any_op(struct fz_rng *rng)
 
 	for (unsigned int i = fz_below(rng, 5); i; i--)
 		any_argument(rng, &op);
+	/* What needs its own luck: rings, and files. */
+	for (unsigned int i = 0; i < fz_nr_fields(&fz_kinds[op.kind]); i++) {
+		const struct fz_field *field = &fz_kinds[op.kind].field[i];
+
+		if (field->kind == FZF_RING && one_in(rng, 4))
+			op.arg[i] = any_value(rng, field);
+		if (!strcmp(field->name, "nr_fds") && one_in(rng, 4))
+			op.arg[i] = (struct fz_val){ FZ_NUM, 0, 0, fz_below(rng, 20) };
+	}
 	/* The structure itself is more often where it should be. */
 	for (unsigned int i = 0; i < fz_nr_fields(&fz_kinds[op.kind]); i++) {
 		enum fz_field_kind kind = fz_kinds[op.kind].field[i].kind;

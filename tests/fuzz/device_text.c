@@ -18,7 +18,10 @@
  *	msg0.id, msg0.off	likewise of the messages received
  *	grant0 .. grant3, fd2	descriptors
  *	ms+20			20 ms from now
- *	rw ro none edge flip gone pool f1.pool kern null	addresses; see enum fz_mem
+ *	rw ro none edge flip gone files pool f1.pool kern null	addresses; see enum fz_mem
+ *
+ * "ring=1" and "ring=2" submit an operation to one of the thread's two rings. What came
+ * of it later counts, if "reap" or the next one there sees it; EINPROGRESS until then.
  *
  * "at" is where the structure is, "tail" the byte behind it, "rel0" to "rel3"
  * are offsets to release. "-> EINVAL" and "-> 0" are for seeds: replaying one
@@ -58,6 +61,7 @@ static const char *const drain_flags[] = { "RESUME", NULL };
 static const char *const call_flags[] = {
 	"DONTWAIT", "NOTIFY", "IDEMPOTENT", "ONEWAY", "VECTOR", NULL
 };
+static const char *const cancel_flags[] = { "RECV", NULL };
 static const char *const dontwait[] = { "DONTWAIT", NULL };
 static const char *const reply_flags[] = { "ERROR", "RELEASE", "RECV", "DONTWAIT", "VECTOR", NULL };
 static const char *const remove_flag[] = { "REMOVE", NULL };
@@ -72,6 +76,7 @@ static const char *const none[] = { NULL };
 
 #define SIZE(type)	F(type, size, FZF_SIZE)
 #define FLAGS(type, names) F(type, flags, FZF_FLAGS, NUM(0), names)
+#define RING		PSEUDO("ring", FZF_RING, NUM(0))
 #define PLACE		PSEUDO("at", FZF_ADDRESS), PSEUDO("tail", FZF_NUM, NUM(0))
 #define RELEASES(type)								\
 	F(type, release, FZF_RELEASE), F(type, nr_release, FZF_NR_RELEASE),	\
@@ -101,15 +106,15 @@ static const char *const none[] = { NULL };
 	  F(symphony_call, parent, FZF_ID, NUM(0)),				\
 	  F(symphony_call, parent_slot, FZF_SLOT, NUM(0)),			\
 	  F(symphony_call, nr_fds, FZF_NUM, NUM(0)),				\
-	  F(symphony_call, fds, FZF_ADDRESS, NUM(0)),				\
+	  F(symphony_call, fds, FZF_ADDRESS, { FZ_MEM, FZ_FILES, 0, 0 }),	\
 	  F(symphony_call, id, FZF_ID, NUM(0)),					\
-	  F(symphony_call, slot, FZF_SLOT, NUM(0)), PLACE }
+	  F(symphony_call, slot, FZF_SLOT, NUM(0)), RING, PLACE }
 
 #define WAIT(names)								\
 	{ SIZE(symphony_wait), FLAGS(symphony_wait, names),			\
 	  F(symphony_wait, id, FZF_ID, OWN(FZ_CALL_ID)),			\
 	  F(symphony_wait, slot, FZF_SLOT, OWN(FZ_CALL_SLOT)),			\
-	  F(symphony_wait, offset, FZF_OUT), PLACE }
+	  F(symphony_wait, offset, FZF_OUT), RING, PLACE }
 
 #define ERRNOS(...)	(const int []){ __VA_ARGS__, 0 }
 
@@ -172,7 +177,7 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		  F(symphony_recv, offsets, FZF_OFFSETS),
 		  F(symphony_recv, max, FZF_ROOM, NUM(1)),
 		  RELEASES(symphony_recv),
-		  F(symphony_recv, reserved, FZF_RESERVED, NUM(0)), PLACE },
+		  F(symphony_recv, reserved, FZF_RESERVED, NUM(0)), RING, PLACE },
 	},
 	[FZ_REPLY] = {
 		"reply", SYMPHONY_IOC_REPLY, sizeof(struct symphony_reply),
@@ -184,16 +189,16 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		  F(symphony_reply, body, FZF_ADDRESS, { FZ_MEM, FZ_RW, 0, 0 }),
 		  F(symphony_reply, body_len, FZF_LEN, NUM(0)),
 		  F(symphony_reply, nr_fds, FZF_NUM, NUM(0)),
-		  F(symphony_reply, fds, FZF_ADDRESS, NUM(0)),
+		  F(symphony_reply, fds, FZF_ADDRESS, { FZ_MEM, FZ_FILES, 0, 0 }),
 		  DEADLINE(symphony_reply),
 		  F(symphony_reply, offsets, FZF_OFFSETS),
 		  F(symphony_reply, max, FZF_ROOM, NUM(1)),
 		  RELEASES(symphony_reply),
-		  F(symphony_reply, limit, FZF_OUT), PLACE },
+		  F(symphony_reply, limit, FZF_OUT), RING, PLACE },
 	},
 	[FZ_CANCEL] = {
 		"cancel", SYMPHONY_IOC_CANCEL, sizeof(struct symphony_wait),
-		ERRNOS(ESRCH, EALREADY), WAIT(none),
+		ERRNOS(ESRCH, EALREADY), WAIT(cancel_flags),
 	},
 	[FZ_WAIT] = {
 		"wait", SYMPHONY_IOC_WAIT, sizeof(struct symphony_wait),
@@ -214,7 +219,7 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		  F(symphony_release, nr_release, FZF_NR_RELEASE),
 		  PSEUDO("rel0", FZF_SLOT, OWN(FZ_MSG_OFF)), PSEUDO("rel1", FZF_SLOT),
 		  PSEUDO("rel2", FZF_SLOT), PSEUDO("rel3", FZF_SLOT),
-		  F(symphony_release, reserved, FZF_RESERVED, NUM(0)), PLACE },
+		  F(symphony_release, reserved, FZF_RESERVED, NUM(0)), RING, PLACE },
 	},
 	[FZ_QUERY] = {
 		"query", SYMPHONY_IOC_QUERY, sizeof(struct symphony_query),
@@ -254,6 +259,17 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	[FZ_NAP] = { "nap", .field = { PSEUDO("ms", FZF_MS, NUM(1)) } },
 	[FZ_KICK] = { "kick" },
 	[FZ_NONBLOCK] = { "nonblock", .field = { PSEUDO("on", FZF_NUM, NUM(1)) } },
+	[FZ_OPFDS] = {
+		"fds", SYMPHONY_IOC_FDS, sizeof(struct symphony_fds),
+		ERRNOS(ESRCH, ENOENT, EBUSY, ERANGE, EMFILE),
+		{ SIZE(symphony_fds), FLAGS(symphony_fds, none),
+		  F(symphony_fds, id, FZF_ID, OWN(FZ_MSG_ID)),
+		  F(symphony_fds, offset, FZF_SLOT, OWN(FZ_MSG_OFF)),
+		  F(symphony_fds, nr, FZF_ROOM, NUM(SYMPHONY_FDS_MAX)),
+		  F(symphony_fds, fds, FZF_OFFSETS), PLACE },
+	},
+	[FZ_REAP] = { "reap", .field = { PSEUDO("ring", FZF_RING, NUM(1)) } },
+	[FZ_ENDRING] = { "endring", .field = { PSEUDO("ring", FZF_RING, NUM(1)) } },
 	[FZ_NOFILE] = { "nofile", .field = { PSEUDO("more", FZF_NUM, NUM(0)) } },
 };
 
@@ -296,7 +312,7 @@ static int errno_number(const char *name, size_t len)
 /* --- writing --------------------------------------------------------------------- */
 
 static const char *const mem_names[FZ_MEMS] = {
-	"rw", "ro", "none", "edge", "flip", "gone", "pool", "kern", "null"
+	"rw", "ro", "none", "edge", "flip", "gone", "files", "pool", "kern", "null"
 };
 
 struct out {

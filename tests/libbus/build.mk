@@ -27,6 +27,12 @@ $(O)/libbus-plugin.so: tests/libbus/plugin.c $(O)/libsymphony.so
 $(O)/libbus-probe: $(O)/obj/tests/libbus/probe.o $(O)/obj/tests/libbus/common.o $(O)/libsymphony.so
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lsymphony -lyyjson -Wl,-rpath,'$$ORIGIN'
 
+# What fails on purpose, and sees what is left.
+$(O)/tests/libbus-faults: $(addprefix $(O)/obj/tests/device/,claim.o files.o)
+
+# What forbids io_uring.
+$(O)/tests/libbus-engine: $(O)/obj/tests/without/rings.o
+
 # What needs the second library too.
 $(O)/tests/libbus-router: $(O)/libsymphony-bpf.so \
 		$(addprefix $(O)/obj/bpf/,gate.bpf.o refused.bpf.o spill.bpf.o tomorrow.bpf.o)

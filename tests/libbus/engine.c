@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* Batches: answers that go out together, over a ring or without one. */
 #include <dirent.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
 
+#include "../without/rings.h"
 #include "server.h"
 
 #define CALLS 200
@@ -34,22 +30,6 @@ static int rings(void)
 	}
 	closedir(dir);
 	return nr;
-}
-
-/* From now on io_uring_setup() is refused, as in a container. */
-static int forbid_rings(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(filter) / sizeof(*filter), filter };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? -errno : 0;
 }
 
 struct got {
@@ -112,6 +92,8 @@ TEST(batches_are_answered_over_a_ring)
 {
 	struct server server;
 
+	if (rings_are_forbidden())
+		SKIP(return, "io_uring is forbidden");
 	ASSERT_EQ(0, server_start_batch(&server, "echo", 1, 0, 64));
 	EXPECT_EQ(0, rings());
 	EXPECT_EQ(CALLS, call_many("echo"));
@@ -154,7 +136,7 @@ TEST(where_rings_are_forbidden_it_is_said_once)
 	ASSERT_EQ(0, pipe(ends));
 	saved = dup(STDERR_FILENO);
 	dup2(ends[1], STDERR_FILENO);
-	ASSERT_EQ(0, forbid_rings());
+	ASSERT_EQ(0, rings_forbid());
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, server_start_batch(&server, "echo", 1, 0, 64));
 		EXPECT_EQ(CALLS, call_many("echo"));

@@ -23,15 +23,20 @@ static __u64 somebody(struct dice *dice)
 
 static void claim(struct peer *peer, struct dice *dice)
 {
-	int service = own_service(peer, dice), ret;
+	bool keeps = is_keeper(peer->slot) && once(dice, 2);
+	int service = keeps ? USERS + peer->slot % USERS : own_service(peer, dice), ret;
 	__u32 flags = service_flags(service);
 	__u64 target = 0;
 
+	if (IS_KEPT(service) && !is_keeper(peer->slot))
+		return;
 	if (once(dice, 2))
 		flags |= SYMPHONY_CLAIM_NOTIFY;
 	switch (roll(dice, 6)) {
 	case 0:
-		flags = SYMPHONY_CLAIM_ACTIVATOR;
+		/* One that gives up loses what it has. */
+		if (!IS_KEPT(service))
+			flags = SYMPHONY_CLAIM_ACTIVATOR;
 		break;
 	case 1 ... 2:
 		flags |= SYMPHONY_CLAIM_TAKEOVER;
@@ -74,7 +79,8 @@ static void claim_badly(struct peer *peer, struct dice *dice)
 
 static void unclaim(struct peer *peer, struct dice *dice)
 {
-	__u64 handle = peer->handles[own_service(peer, dice)];
+	int service = own_service(peer, dice);
+	__u64 handle = IS_KEPT(service) ? 0 : peer->handles[service];
 	int ret = handle ? ep_unclaim(&peer->ep, handle) : 0;
 
 	if (ret && ret != -ENOENT)
@@ -83,7 +89,8 @@ static void unclaim(struct peer *peer, struct dice *dice)
 
 static void drain(struct peer *peer, struct dice *dice)
 {
-	__u64 handle = peer->handles[own_service(peer, dice)];
+	int service = own_service(peer, dice);
+	__u64 handle = IS_KEPT(service) ? 0 : peer->handles[service];
 	int ret = handle ? ep_drain(&peer->ep, handle, roll(dice, 3)) : 0;
 
 	if (ret && ret != -ENOENT)
@@ -142,7 +149,7 @@ static void flash(struct peer *peer, struct dice *dice)
 	for (int i = roll(dice, 12); i >= 0; i--) {
 		__u64 tag = (__u64)who << 32 | ++nr;
 
-		ret = request_send(&ep, tag, dice, handles, &call);
+		ret = request_send(&ep, tag, dice, handles, once(dice, 3) ? F_ONEWAY : 0, &call);
 		if (ret)
 			log_write((struct record){ .type = R_REFUSED, .tag = tag, .err = ret,
 						   .own = ep.id });
@@ -240,8 +247,11 @@ void change_something(struct peer *peer, struct dice *dice)
 void change_to_calm(struct peer *peer)
 {
 	for (int i = peer->slot % USERS; i < SERVICES; i += USERS) {
-		int ret = peer_claim(peer, i, i, service_flags(i), 0);
+		int ret;
 
+		if (IS_KEPT(i) && !is_keeper(peer->slot))
+			continue;
+		ret = peer_claim(peer, i, i, service_flags(i), 0);
 		if (ret == -EALREADY && ep_drain(&peer->ep, peer->handles[i], true)) {
 			/* The activator: then let it be that no more. */
 			ep_unclaim(&peer->ep, peer->handles[i]);

@@ -14,6 +14,10 @@
  *    told to have worked (which in turn has this outcome), the end of the process
  *    that had the call, an answer too large by so much.
  *  - its id is its own.
+ *  - as many files came as were sent; who claimed them has those of this message, and
+ *    has them once.
+ * A one-way message has no outcome. It was received once, or not at all if it had a
+ * deadline, or went to a service whose replicas can end (a move can fail, too).
  * And of each watch: a notice if the target ended, one, and none if it did not.
  *
  * A process that was killed may have done more than it wrote: one step. So what
@@ -24,6 +28,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "dice.h"
 
 struct endpoint {
 	__u64 id, process, uid;
@@ -252,9 +257,9 @@ static void check_ids(struct check *check)
 
 struct call {
 	const struct record *made, *refused, *sent, *outcome;
-	const struct record **received, **answer, **answered;
+	const struct record **received, **answer, **answered, **claimed;
 	int nr_made, nr_refused, nr_sent, nr_outcome, nr_received, nr_answer, nr_answered;
-	int nr_taken, nr_room;
+	int nr_taken, nr_room, nr_claimed;
 	const struct record *taken;	/* whose answer it was, as it was told */
 	const struct record *room;
 };
@@ -281,6 +286,7 @@ static struct call call_of(const struct record **r, size_t nr)
 			}
 			break;
 		case R_ROOM: call.nr_room++; call.room = r[i]; break;
+		case R_CLAIMED: if (!call.nr_claimed++) call.claimed = &r[i]; break;
 		}
 	}
 	return call;
@@ -298,6 +304,8 @@ static void check_received(struct check *check, struct call *call)
 		if (r->len != made->len || r->hash != made->hash)
 			wrong(check, r, "received with other bytes: %u, %u were sent", r->len,
 			      made->len);
+		if (r->files != made->files)
+			wrong(check, r, "received with %u files of %u", r->files, made->files);
 		if (r->ep != made->own)
 			wrong(check, r, "received from another sender than %llu", made->own);
 		else if (sender && (r->pid != sender->pid || r->aux != sender->uid))
@@ -329,7 +337,7 @@ static void check_reply(struct check *check, struct call *call)
 		const struct record *r = call->answer[i];
 
 		if (r->own == outcome->ep && r->len == outcome->len &&
-		    r->hash == outcome->hash &&
+		    r->hash == outcome->hash && r->files == outcome->files &&
 		    (r->flags & F_ERROR) == (outcome->flags & F_ERROR))
 			mine = r;
 	}
@@ -428,7 +436,69 @@ static void check_outcome(struct check *check, struct call *call)
 /* Then there may have been no room, and no time left to say so. */
 static bool timed_out(const struct call *call)
 {
+	const __u8 late = F_ONEWAY | F_DEADLINE;
+
+	if ((call->made->flags & late) == late)
+		return true;
 	return call->outcome && call->outcome->err == -ETIMEDOUT;
+}
+
+/* Of a request or an answer: who claimed it may. */
+static void check_claim(struct check *check, struct call *call, const struct record *r)
+{
+	bool answer = r->flags & F_ANSWER, known = false;
+	int sent = answer ? 0 : call->made->files;
+	__u64 hash = 0;
+
+	if (!answer) {
+		known = r->ep == call->made->own;
+	} else if (call->outcome) {
+		known = r->own == call->outcome->own && r->ep == call->outcome->ep;
+		sent = call->outcome->files;
+	}
+	for (int i = 0; i < sent; i++)
+		hash = files_hash(hash, file_key(r->tag, r->ep, i));
+	check->tally->claims += !r->err && sent;
+	if (!known || r->files != sent)
+		wrong(check, r, "files were claimed that nobody sent");
+	else if (r->err != (sent ? 0 : -ENOENT))
+		wrong(check, r, "%u files, and they could not be claimed", sent);
+	else if (!r->err && r->hash != hash)
+		wrong(check, r, "the files of another message");
+}
+
+static void check_claims(struct check *check, struct call *call)
+{
+	for (int i = 0; i < call->nr_claimed; i++) {
+		const struct record *r = call->claimed[i];
+
+		check_claim(check, call, r);
+		for (int j = 0; j < i; j++)
+			if (!r->err && !call->claimed[j]->err && r->own == call->claimed[j]->own &&
+			    r->flags == call->claimed[j]->flags)
+				wrong(check, r, "files were claimed twice");
+	}
+}
+
+static void check_oneway(struct check *check, struct call *call)
+{
+	const struct record *made = call->made;
+	struct tally *tally = check->tally;
+
+	tally->oneway++;
+	tally->kept += IS_KEPT(made->id) && call->nr_received;
+	if (call->nr_outcome || call->nr_taken)
+		wrong(check, made, "a one-way message with an outcome");
+	if (call->nr_received)
+		return;
+	if (made->flags & F_DEADLINE)
+		tally->late++;
+	else if (!call->nr_sent && has_ended(check, made->own))
+		tally->unfetched++;
+	else if (!IS_KEPT(made->id) && (check->nr_killed || tally->ends))
+		tally->lost++;
+	else
+		wrong(check, made, "a one-way message was lost");
 }
 
 static void check_call(struct check *check, const struct record **records, size_t nr)
@@ -442,7 +512,10 @@ static void check_call(struct check *check, const struct record **records, size_
 	}
 	check->tally->calls++;
 	check->tally->parents += !!(call.made->flags & F_PARENT);
+	check->tally->files += call.made->files;
+	check->tally->files_back += call.outcome ? call.outcome->files : 0;
 	check_received(check, &call);
+	check_claims(check, &call);
 	if (call.nr_room > 1 ||
 	    (call.nr_room && (!(call.made->flags & F_ROOM) ||
 			      (call.refused && call.refused->err != -EAGAIN) ||
@@ -455,6 +528,8 @@ static void check_call(struct check *check, const struct record **records, size_
 		check->tally->refused++;
 		if (call.nr_refused > 1 || call.nr_sent || call.nr_outcome || call.nr_received)
 			wrong(check, call.refused, "refused, and it is there");
+	} else if (call.made->flags & F_ONEWAY) {
+		check_oneway(check, &call);
 	} else if (call.nr_outcome > 1) {
 		wrong(check, call.outcome, "%d outcomes", call.nr_outcome);
 	} else if (call.nr_outcome) {
@@ -559,7 +634,7 @@ __u64 check_records(const struct record **records, size_t nr, FILE *out,
 		if (is_watch(r))
 			watches[nr_watches++] = r;
 		else if (r->tag && ((r->type >= R_MADE && r->type <= R_ANSWERED) ||
-				   r->type == R_ROOM))
+				   r->type == R_ROOM || r->type == R_CLAIMED))
 			records[nr_calls++] = r;
 	}
 	qsort(records, nr_calls, sizeof(*records), by_tag);

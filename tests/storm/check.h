@@ -11,6 +11,7 @@ struct tally {
 	__u64 records, calls, refused, outcomes, unfetched;
 	__u64 replies, errors, timeouts, cancels, resets, refusals, too_large;
 	__u64 received, twice, answers, parents, endpoints, ends, kills;
+	__u64 oneway, kept, lost, late, files, files_back, claims;
 	__u64 watches, gone, cancelled, room, notices;
 	__u64 faults;
 };

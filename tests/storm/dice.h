@@ -44,6 +44,17 @@ static inline int once(struct dice *dice, __u32 times)
 	return !roll(dice, times);
 }
 
+/* What file @i of a message of the endpoint @maker's about @tag says. */
+static inline __u64 file_key(__u64 tag, __u64 maker, int i)
+{
+	return mix(tag ^ mix(maker ^ mix(i)));
+}
+
+static inline __u64 files_hash(__u64 hash, __u64 key)
+{
+	return mix(hash ^ key);
+}
+
 static inline void body_fill(void *body, size_t len, __u64 key)
 {
 	unsigned char *at = body;

@@ -7,6 +7,7 @@
 #include <kselftest_harness.h>
 
 #include "check.h"
+#include "dice.h"
 
 #define CALLER		10ULL	/* endpoints */
 #define SERVER		20ULL
@@ -546,6 +547,170 @@ TEST_F(checker, sees_two_cancelled_notices_of_one_call)
 	add(self, notice);
 	EXPECT_EQ(0, faults(self));
 	add(self, notice);
+	EXPECT_EQ(1, faults(self));
+}
+
+static struct record *oneway(FIXTURE_DATA(checker) *self, __u64 service)
+{
+	struct record *call = made(self, F_SEND | F_ONEWAY);
+
+	call->id = service;
+	return call;
+}
+
+TEST_F(checker, passes_a_one_way_message)
+{
+	oneway(self, USERS);
+	received(self, SERVER);
+	EXPECT_EQ(0, faults(self));
+	EXPECT_EQ(1, self->tally.oneway);
+	EXPECT_EQ(1, self->tally.kept);
+}
+
+TEST_F(checker, sees_a_one_way_message_doubled)
+{
+	oneway(self, USERS);
+	received(self, SERVER);
+	received(self, OTHER);
+	EXPECT_NE(0, faults(self));
+	/* Even if who had it first is dead. */
+	killed(self, SERVER);
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_a_one_way_message_lost)
+{
+	struct record *call = oneway(self, USERS);
+
+	killed(self, OTHER);
+	EXPECT_EQ(1, faults(self));
+	call->flags |= F_DEADLINE;
+	EXPECT_EQ(0, faults(self));
+	EXPECT_EQ(1, self->tally.late);
+}
+
+TEST_F(checker, passes_a_one_way_message_lost_with_a_replica)
+{
+	oneway(self, 0);
+	EXPECT_EQ(1, faults(self));
+	killed(self, OTHER);
+	EXPECT_EQ(0, faults(self));
+	EXPECT_EQ(1, self->tally.lost);
+}
+
+/* It outlives its sender, once it was sent. */
+TEST_F(checker, sees_a_one_way_message_lost_with_its_sender)
+{
+	oneway(self, USERS);
+	killed(self, CALLER);
+	EXPECT_EQ(0, faults(self));
+	add(self, (struct record){ .type = R_SENT, .tag = TAG, .id = ID, .own = CALLER });
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_an_outcome_of_a_one_way_message)
+{
+	tell(self).made->flags |= F_ONEWAY;
+	EXPECT_EQ(1, faults(self));
+}
+
+/* @nr files of CALLER's request, which SERVER claimed. */
+static struct record *claimed(FIXTURE_DATA(checker) *self, int nr)
+{
+	struct record claim = { .type = R_CLAIMED, .tag = TAG, .id = ID, .own = SERVER,
+				.ep = CALLER, .files = nr };
+
+	for (int i = 0; i < nr; i++)
+		claim.hash = files_hash(claim.hash, file_key(TAG, CALLER, i));
+	return add(self, claim);
+}
+
+static struct told tell_with(FIXTURE_DATA(checker) *self, int nr)
+{
+	struct told told = tell(self);
+
+	told.made->files = nr;
+	told.received->files = nr;
+	return told;
+}
+
+TEST_F(checker, passes_files_that_were_claimed)
+{
+	tell_with(self, 3);
+	claimed(self, 3);
+	EXPECT_EQ(0, faults(self));
+	EXPECT_EQ(1, self->tally.claims);
+}
+
+TEST_F(checker, sees_files_that_did_not_come)
+{
+	tell_with(self, 3).received->files = 2;
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_the_files_of_another_message)
+{
+	tell_with(self, 3);
+	claimed(self, 3)->hash ^= 1;
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_files_in_another_order)
+{
+	struct record *claim;
+
+	tell_with(self, 2);
+	claim = claimed(self, 2);
+	claim->hash = files_hash(files_hash(0, file_key(TAG, CALLER, 1)),
+				 file_key(TAG, CALLER, 0));
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_files_claimed_twice)
+{
+	tell_with(self, 3);
+	claimed(self, 3);
+	claimed(self, 3);
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_files_that_could_not_be_claimed)
+{
+	struct record *claim;
+
+	tell_with(self, 3);
+	claim = claimed(self, 3);
+	claim->err = -ENOENT;
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_files_that_nobody_sent)
+{
+	tell(self);
+	claimed(self, 1);
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, sees_files_of_an_answer_that_were_those_of_the_request)
+{
+	struct told told = tell_with(self, 1);
+	struct record *claim;
+
+	told.answer->files = 1;
+	told.answered->files = 1;
+	told.outcome->files = 1;
+	claim = claimed(self, 1);
+	claim->flags = F_ANSWER;
+	claim->own = CALLER;
+	claim->ep = SERVER;
+	EXPECT_EQ(1, faults(self));
+	claim->hash = files_hash(0, file_key(TAG, SERVER, 0));
+	EXPECT_EQ(0, faults(self));
+}
+
+TEST_F(checker, sees_an_answer_with_a_file_too_many)
+{
+	tell(self).outcome->files = 1;
 	EXPECT_EQ(1, faults(self));
 }
 

@@ -17,6 +17,9 @@
 #include <linux/types.h>
 
 #define SERVICES	18
+#define USERS		3
+/* Its replicas, of which there is always one, live to the end; see peer.h. */
+#define IS_KEPT(service)	((service) / USERS == 1)
 #define SLOTS_MAX	256	/* participants at a time */
 #define CHUNK_RECORDS	256
 
@@ -29,12 +32,12 @@ enum record_type {
 	R_ENDPOINT,	/* own was JOINed: id process, pid, aux uid */
 	R_END,		/* own will be closed, or lost by exec; flags */
 	R_KILL,		/* process id will be killed */
-	R_MADE,		/* tag will be called: len, hash; id service; aux parent's tag; flags */
+	R_MADE,		/* tag will be called: len, files, hash; id service; aux parent's tag; flags */
 	R_REFUSED,	/* there is no call tag: err */
 	R_SENT,		/* SEND gave the id */
-	R_OUTCOME,	/* of tag, id: err status, len, hash, ep sender, flags */
-	R_RECEIVED,	/* the request tag, id: len, hash, ep sender, pid, aux uid */
-	R_ANSWER,	/* tag, id will be answered: len, hash, flags */
+	R_OUTCOME,	/* of tag, id: err status, len, files, hash, ep sender, flags */
+	R_RECEIVED,	/* the request tag, id: len, files, hash, ep sender, pid, aux uid */
+	R_ANSWER,	/* tag, id will be answered: len, files, hash, flags */
 	R_ANSWERED,	/* and that gave err */
 	R_CANCELLING,	/* id will be cancelled */
 	R_CANCEL,	/* and that gave err */
@@ -43,6 +46,7 @@ enum record_type {
 	R_UNWATCH,	/* err */
 	R_GONE,		/* the notice: ep, id cookie */
 	R_ROOM,		/* the notice: tag */
+	R_CLAIMED,	/* the files of tag, id: of ep sender, err, hash of what they say; flags */
 	R_NOTICE,	/* another: aux type */
 	R_FAULT,	/* the writer saw what must not be: len line, aux, err */
 	R_TYPES,
@@ -56,12 +60,15 @@ enum record_type {
 #define F_ROOM		0x10	/* MADE: with NOTIFY */
 #define F_ERROR		0x20	/* OUTCOME, ANSWER: an error reply */
 #define F_FINAL		0x40	/* END: the storm is over, all has come */
+#define F_ONEWAY	0x80	/* MADE; with SEND */
+#define F_ANSWER	0x01	/* CLAIMED: of the answer, not of the request */
 
 struct record {
 	__u8 type;
 	__u8 flags;
 	__s16 err;
-	__u32 len;
+	__u32 len : 24;
+	__u32 files : 8;
 	__u64 tag;
 	__u64 id;
 	__u64 hash;
@@ -92,6 +99,9 @@ struct storm {
 	__u32 peers, fools;
 	char bus[64];
 	int grants[SERVICES];
+	int pipe;		/* an end to write; see parcel.c */
+	int open;		/* files that a participant begins with */
+	bool rings;		/* io_uring is not forbidden */
 	_Atomic int phase;
 	_Atomic int quiet;	/* peers whose every call has its outcome */
 	_Atomic int faults;

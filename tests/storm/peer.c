@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../device/files.h"
 #include "peer.h"
 
 void jostle(struct dice *dice)
@@ -123,7 +125,11 @@ static int begin(struct peer *peer, int slot, __u64 process)
 	*peer = (struct peer){ .slot = slot, .process = process, .life = life };
 	pthread_mutex_init(&peer->lock, NULL);
 	log_begin(who);
-	ret = peer_join(&peer->ep, process, sizes[roll(&dice, 4)], peer->handles);
+	if (files_open() != storm->open)
+		FAULT("files at the beginning", files_open(), storm->open);
+	/* What moves to a keeper finds room for the largest body. */
+	ret = peer_join(&peer->ep, process, sizes[is_keeper(slot) + roll(&dice, 3)],
+			peer->handles);
 	if (ret) {
 		FAULT("JOIN", ret, slot);
 		return ret;
@@ -131,9 +137,14 @@ static int begin(struct peer *peer, int slot, __u64 process)
 	storm->endpoints[slot] = peer->ep.id;
 	peer->hoards = once(&dice, 4);
 	peer->floods = once(&dice, 6);
+	if (is_keeper(slot))
+		peer_claim(peer, USERS + slot % USERS, USERS + slot % USERS,
+			   service_flags(USERS), 0);
 	for (int i = roll(&dice, 4); i > 0; i--) {
 		int service = roll(&dice, SERVICES / USERS) * USERS + slot % USERS;
 
+		if (IS_KEPT(service) && !is_keeper(slot))
+			continue;
 		peer_claim(peer, service, service, service_flags(service) |
 			   (once(&dice, 2) ? SYMPHONY_CLAIM_NOTIFY : 0), 0);
 	}
@@ -181,16 +192,18 @@ static void write_end(struct peer *peer, __u8 flags)
  */
 static void give_up(struct peer *peer)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* One that knows no operations, of rings neither: /dev/null does all of those. */
+	int none = eventfd(0, EFD_CLOEXEC);
 
 	write_end(peer, 0);
 	peer->ended = true;
 	if (mmap((void *)peer->ep.pool, peer->ep.size, PROT_READ,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ||
-	    dup3(null, peer->ep.fd, O_CLOEXEC) < 0)
+	    dup3(none, peer->ep.fd, O_CLOEXEC) < 0)
 		abort();
-	close(null);
+	close(none);
 	join(peer);
+	ring_end();
 	ep_close(&peer->ep);
 }
 
@@ -227,6 +240,10 @@ static void calm_down(struct peer *peer)
 	if (peer->pending)
 		FAULT("SENDs and outcomes do not match", peer->pending, 0);
 	write_end(peer, F_FINAL);
+	ring_end();
+	ep_close(&peer->ep);
+	if (files_open() != storm->open)
+		FAULT("files at the end", files_open(), storm->open);
 	exit(0);
 }
 
@@ -245,11 +262,11 @@ void peer_main(int slot, __u64 process)
 
 			if (storm->phase != STORMING)
 				calm_down(&peer);
-			if (once(&dice, 600)) {
+			if (once(&dice, 600) && !is_keeper(slot)) {
 				give_up(&peer);
 				break;
 			}
-			if (once(&dice, 600))
+			if (once(&dice, 600) && !is_keeper(slot))
 				exec_self(&peer);
 			change_something(&peer, &dice);
 			dev_nap(roll(&dice, 12));

@@ -13,9 +13,14 @@
 #define REQUESTERS	3
 #define RECEIVERS	2
 #define LATE_MAX	24
-#define USERS		3
 #define FIRST_UID	1001
 #define FOOL_UID	2000
+
+/*
+ * So many are never killed and do not end by themselves. They alone serve what is
+ * KEPT, so that a one-way message to it is lost for no reason but its deadline.
+ */
+#define KEEPERS		(2 * USERS)
 
 #define GOOD		0x600d600d600d600dULL
 
@@ -55,6 +60,12 @@ struct peer {
 	int nr_late;
 };
 
+/* The files that go with a message; the process's own until they are dropped. */
+struct parcel {
+	int fds[SYMPHONY_FDS_MAX];
+	int nr;
+};
+
 /* The number of a thread: slots count from 1, so none is 0. */
 static inline __u32 who_is(int slot, __u32 life, int thread)
 {
@@ -62,6 +73,11 @@ static inline __u32 who_is(int slot, __u32 life, int thread)
 }
 
 enum { THREAD_MAIN, THREAD_FLASH, THREAD_CHILD, THREAD_REQUESTER, THREAD_RECEIVER = 8 };
+
+static inline bool is_keeper(int slot)
+{
+	return slot < KEEPERS;
+}
 
 void peer_main(int slot, __u64 process);
 void fool_main(int slot, __u64 process);
@@ -76,15 +92,27 @@ int peer_join(struct ep *ep, __u64 process, __u32 size, __u64 *handles);
 /* CLAIM @service, with the grant of @granted, -1 for none. */
 int peer_claim(struct peer *peer, int service, int granted, __u32 flags, __u64 target);
 
+/* parcel.c: so many as the dice say, which say whose they are; mostly none. */
+void parcel_pack(struct parcel *parcel, __u64 tag, __u64 maker, struct dice *dice);
+void parcel_drop(struct parcel *parcel);
+/*
+ * What the dice say to a message's files: claim them, look at them, write it down.
+ * @tag and @flags are the record's.
+ */
+void parcel_claim(struct peer *peer, const struct symphony_msg *msg, __u64 tag, __u8 flags,
+		  struct dice *dice);
+
 /* requests.c */
 void *requester_main(void *arg);
-/* A SEND of the calling thread's @nr-th call. */
+/* A SEND, with more flags for its record. */
 int request_send(struct ep *ep, __u64 tag, struct dice *dice, __u64 *handles,
-		 struct symphony_call *call);
+		 __u32 flags, struct symphony_call *call);
 void request_cancel(struct peer *peer, __u64 id, __u32 slot);
 /* A request for @tag as the dice fall, written down. */
 struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
 				  __u64 *handles, __u32 flags, const struct symphony_msg *parent);
+/* It was made, or was not: its files are its own now. */
+void request_is_made(void);
 /* There is no such call, for one of the reasons that there may be. */
 void request_refused(struct ep *ep, __u64 tag, int err);
 /* The outcome of a CALL, which is released. */
@@ -94,6 +122,10 @@ void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call);
 void ring_calls(struct requester *r, __u64 first, struct dice *dice);
 /* As ep_recv(). */
 int ring_recv(struct peer *peer, __u32 *offsets, __u32 max, int ms, struct dice *dice);
+/* As the ioctl of an operation that does not wait. */
+int ring_once(struct ep *ep, unsigned long op, void *arg, struct dice *dice);
+/* The calling thread's: it has none any more. */
+void ring_end(void);
 
 /* serve.c */
 void *receiver_main(void *arg);

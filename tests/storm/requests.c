@@ -53,11 +53,20 @@ static __u64 deadline_of(struct dice *dice, bool *none)
 	}
 }
 
+static __thread struct parcel parcel;
+
+static int service_of(struct dice *dice, __u32 flags)
+{
+	if (flags & F_ONEWAY && once(dice, 2))
+		return USERS + roll(dice, USERS);
+	return roll(dice, SERVICES);
+}
+
 struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
 				  __u64 *handles, __u32 flags, const struct symphony_msg *parent)
 {
 	unsigned char *body = body_of();
-	int service = roll(dice, SERVICES);
+	int service = service_of(dice, flags);
 	__u32 len = request_len(dice);
 	struct record made = { .type = R_MADE, .tag = tag, .len = len, .own = ep->id,
 			       .id = service, .flags = flags };
@@ -81,7 +90,10 @@ struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
 		.deadline = deadline_of(dice, &none),
 		.reply_max = once(dice, 8) ? roll(dice, 16000) : 1 + roll(dice, 1000),
 	};
-	if (once(dice, 2)) {
+	if (flags & F_ONEWAY) {
+		call.flags |= SYMPHONY_CALL_ONEWAY;
+		call.reply_max = 0;
+	} else if (once(dice, 2)) {
 		call.flags |= SYMPHONY_CALL_IDEMPOTENT;
 		if (service_flags(service) & SYMPHONY_CLAIM_REISSUE)
 			made.flags |= F_TWICE;
@@ -105,8 +117,16 @@ struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
 	} else if (!(flags & F_SEND) && once(dice, 8)) {
 		call.flags |= SYMPHONY_CALL_DONTWAIT;
 	}
+	parcel_pack(&parcel, tag, ep->id, dice);
+	call.fds = (uintptr_t)parcel.fds;
+	call.nr_fds = made.files = parcel.nr;
 	log_write(made);
 	return call;
+}
+
+void request_is_made(void)
+{
+	parcel_drop(&parcel);
 }
 
 static bool is_refusal(int err)
@@ -127,12 +147,13 @@ void request_refused(struct ep *ep, __u64 tag, int err)
 }
 
 int request_send(struct ep *ep, __u64 tag, struct dice *dice, __u64 *handles,
-		 struct symphony_call *call)
+		 __u32 flags, struct symphony_call *call)
 {
 	int ret;
 
-	*call = request_make(ep, tag, dice, handles, F_SEND, NULL);
-	ret = ep_send(ep, call);
+	*call = request_make(ep, tag, dice, handles, F_SEND | flags, NULL);
+	ret = ring_once(ep, SYMPHONY_IOC_SEND, call, dice);
+	request_is_made();
 	if (!ret)
 		log_write((struct record){ .type = R_SENT, .tag = tag, .id = call->id,
 					   .own = ep->id });
@@ -156,6 +177,7 @@ void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call)
 	struct record record = { .type = R_OUTCOME, .tag = tag, .id = call->id,
 				 .err = call->status, .own = peer->ep.id };
 	const struct symphony_msg *msg;
+	struct dice dice;
 
 	if (call->status) {
 		if (call->offset != SYMPHONY_NO_OFFSET && !peer->ended)
@@ -174,6 +196,7 @@ void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call)
 	record.len = msg->body_len;
 	record.ep = msg->sender;
 	record.flags = msg->flags & SYMPHONY_MSG_ERROR ? F_ERROR : 0;
+	record.files = msg->nr_fds;
 	if (record.len <= peer->ep.size - call->offset - sizeof(*msg))
 		record.hash = body_hash(ep_body(msg), record.len);
 	/* What was read is good if the pool was still there then. */
@@ -181,6 +204,8 @@ void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call)
 		return;
 	log_write(record);
 	storm->outcomes++;
+	dice = dice_of(storm->seed, tag, 3);
+	parcel_claim(peer, msg, tag, F_ANSWER, &dice);
 	if (ep_release_at(&peer->ep, call->offset) && !peer->ended)
 		FAULT("RELEASE of an answer", call->offset, tag);
 }
@@ -225,6 +250,7 @@ static void make_call(struct requester *r, __u64 tag, struct dice *dice)
 
 	*call = request_make(&peer->ep, tag, dice, peer->handles, 0, NULL);
 	ret = call_to_the_end(r, dice);
+	request_is_made();
 	/* An endpoint that was given up: nothing that it says is a refusal. */
 	if (!ret)
 		request_outcome(peer, tag, call);
@@ -240,7 +266,7 @@ static void make_send(struct requester *r, __u64 tag, struct dice *dice,
 	int ret;
 
 	peer->pending++;
-	ret = request_send(&peer->ep, tag, dice, peer->handles, last);
+	ret = request_send(&peer->ep, tag, dice, peer->handles, 0, last);
 	if (!ret)
 		return;
 	peer->pending--;
@@ -249,6 +275,18 @@ static void make_send(struct requester *r, __u64 tag, struct dice *dice,
 		request_refused(&peer->ep, tag, ret);
 	if (ret == -EAGAIN && once(dice, 2))
 		dev_nap(roll(dice, 3));
+}
+
+static void make_oneway(struct requester *r, __u64 tag, struct dice *dice)
+{
+	struct peer *peer = r->peer;
+	struct symphony_call call;
+	int ret = request_send(&peer->ep, tag, dice, peer->handles, F_ONEWAY, &call);
+
+	if (ret && !peer->ended)
+		request_refused(&peer->ep, tag, ret);
+	else if (!ret && call.slot != SYMPHONY_NO_OFFSET)
+		FAULT("a one-way message with a slot", call.slot, tag);
 }
 
 #define RECENT	8
@@ -271,15 +309,18 @@ void *requester_main(void *arg)
 			jostle(&dice);
 		if (at->id && once(&dice, 8))
 			request_cancel(peer, at->id, at->slot);
-		if (once(&dice, 3) && peer->pending < most)
+		if (once(&dice, 6))
+			make_oneway(r, tag, &dice);
+		else if (once(&dice, 3) && peer->pending < most)
 			make_send(r, tag, &dice, at);
-		else if (once(&dice, 4))
+		else if (once(&dice, 4) && storm->rings)
 			ring_calls(r, tag, &dice);
 		else
 			make_call(r, tag, &dice);
 		if (once(&dice, 24))
 			dev_nap(roll(&dice, 4));
 	}
+	ring_end();
 	peer->requesting--;
 	return NULL;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a peer does over io_uring: CALLs, several at a time, and RECV. */
+/* What a peer does over io_uring: CALLs, several at a time, RECV, SEND and REPLY. */
 #include <errno.h>
 
 #include "../device/ring.h"
@@ -22,9 +22,10 @@ static bool begin(struct dice *dice)
 }
 
 /* With all that is under way: the endpoint was given up, and must not be kept. */
-static void end(void)
+void ring_end(void)
 {
-	io_uring_queue_exit(&ring);
+	if (ready)
+		io_uring_queue_exit(&ring);
 	ready = false;
 }
 
@@ -67,6 +68,7 @@ void ring_calls(struct requester *r, __u64 first, struct dice *dice)
 		/* Each by itself: they share the memory of their bodies. */
 		if (ring_submit(&ring) != 1)
 			FAULT("a submission", nr, first);
+		request_is_made();
 		nr++;
 		open++;
 	}
@@ -92,17 +94,13 @@ void ring_calls(struct requester *r, __u64 first, struct dice *dice)
 			request_refused(&peer->ep, first | i << BATCH_SHIFT, ret);
 	}
 	if (open)
-		end();
+		ring_end();
 }
 
 int ring_recv(struct peer *peer, __u32 *offsets, __u32 max, int ms, struct dice *dice)
 {
-	struct symphony_recv recv = {
-		.size = sizeof(recv), .offsets = (uintptr_t)offsets, .max = max,
-	};
-	struct symphony_wait cancel = {
-		.size = sizeof(cancel), .flags = SYMPHONY_CANCEL_RECV, .id = (uintptr_t)offsets,
-	};
+	struct symphony_recv recv = recv_to(offsets, max);
+	struct symphony_wait cancel = recv_cancel(offsets);
 	int ret;
 
 	if (!begin(dice))
@@ -122,8 +120,24 @@ int ring_recv(struct peer *peer, __u32 *offsets, __u32 max, int ms, struct dice 
 		if (ret != -ETIME && ret != -EINTR)
 			return ret == -ECANCELED ? -EAGAIN : ret;
 		if (peer->ended) {
-			end();
+			ring_end();
 			return -EAGAIN;
 		}
 	}
+}
+
+int ring_once(struct ep *ep, unsigned long op, void *arg, struct dice *dice)
+{
+	__u64 data = NOBODY;
+	int ret;
+
+	if (!storm->rings || !once(dice, 4) || !begin(dice))
+		return dev_ioctl(ep->fd, op, arg);
+	ring_put(&ring, ep, op, arg, 0);
+	if (ring_submit(&ring) != 1)
+		FAULT("a submission", 0, op);
+	do
+		ret = ring_next(&ring, 20, &data);
+	while (data == NOBODY);
+	return ret;
 }

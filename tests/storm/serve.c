@@ -61,19 +61,30 @@ static void answer(struct receiver *r, const struct late *what, struct dice *dic
 	struct record record = { .type = R_ANSWER, .tag = what->tag, .id = what->id,
 				 .own = peer->ep.id, .len = len,
 				 .flags = what->error ? F_ERROR : 0 };
+	struct parcel parcel;
 	int ret;
 
 	body_fill(r->body, len, what->tag ^ mix(r->who));
 	record.hash = body_hash(r->body, len);
+	parcel_pack(&parcel, what->tag, peer->ep.id, dice);
+	record.files = parcel.nr;
 	log_write(record);
 	reply->size = sizeof(*reply);
 	reply->id = what->id;
 	reply->slot = what->offset;
 	reply->body = (uintptr_t)r->body;
 	reply->body_len = len;
+	reply->fds = (uintptr_t)parcel.fds;
+	reply->nr_fds = parcel.nr;
 	if (what->error)
 		reply->flags |= SYMPHONY_REPLY_ERROR;
-	ret = dev_ioctl(peer->ep.fd, SYMPHONY_IOC_REPLY, reply);
+	ret = ring_once(&peer->ep, SYMPHONY_IOC_REPLY, reply, dice);
+	parcel_drop(&parcel);
+	/* By a ring: how many were received. */
+	if (ret > 0) {
+		reply->nr = ret;
+		ret = 0;
+	}
 	record.type = R_ANSWERED;
 	record.err = ret;
 	log_write(record);
@@ -170,6 +181,7 @@ static void call_on(struct receiver *r, const struct symphony_msg *parent, struc
 				ret = ep_call(&peer->ep, &call);
 			while (ret == -EINTR && call.id);
 		}
+		request_is_made();
 		if (ret && !peer->ended) {
 			log_write((struct record){ .type = R_REFUSED, .tag = tag, .err = ret,
 						   .own = peer->ep.id });
@@ -186,15 +198,31 @@ static void call_on(struct receiver *r, const struct symphony_msg *parent, struc
 	}
 }
 
+/* One to which nobody waits for an answer. */
+static void hear(struct receiver *r, const struct symphony_msg *msg, __u64 tag, __u32 offset,
+		 struct dice *dice)
+{
+	struct peer *peer = r->peer;
+	int ret;
+
+	if (once(dice, 8)) {
+		ret = ep_reply_at(&peer->ep, msg->id, offset, r->body, 1, 0);
+		if (ret != -ESRCH && !peer->ended)
+			FAULT("REPLY to a one-way message", ret, tag);
+	}
+	give_back(r, offset);
+}
+
 static void serve(struct receiver *r, const struct symphony_msg *msg,
 		  struct symphony_reply *reply)
 {
 	struct peer *peer = r->peer;
 	struct late what = { .id = msg->id, .tag = msg->key, .held = true,
 			     .offset = ep_offset(&peer->ep, msg) };
-	bool has_deadline = msg->deadline;
+	bool has_deadline = msg->deadline, oneway = msg->flags & SYMPHONY_MSG_ONEWAY;
 	struct record record = { .type = R_RECEIVED, .tag = msg->key, .id = msg->id,
-				 .len = msg->body_len, .ep = msg->sender, .pid = msg->pid,
+				 .len = msg->body_len, .files = msg->nr_fds,
+				 .ep = msg->sender, .pid = msg->pid,
 				 .aux = msg->uid, .own = peer->ep.id };
 	struct dice dice;
 
@@ -211,6 +239,11 @@ static void serve(struct receiver *r, const struct symphony_msg *msg,
 	log_write(record);
 	storm->last_id = what.id;
 	dice = dice_of(storm->seed, what.tag, 1);
+	parcel_claim(peer, msg, what.tag, 0, &dice);
+	if (oneway) {
+		hear(r, msg, what.tag, what.offset, &dice);
+		return;
+	}
 	what.error = once(&dice, 4);
 	switch (roll(&dice, 24)) {
 	case 0:		/* forget it: the deadline answers */
@@ -250,7 +283,9 @@ static void take_outcome(struct receiver *r, const struct symphony_msg *msg)
 	struct record record = { .type = R_OUTCOME, .tag = msg->cookie, .id = msg->id,
 				 .err = msg->status, .ep = msg->sender, .own = peer->ep.id,
 				 .flags = msg->flags & SYMPHONY_MSG_ERROR ? F_ERROR : 0,
-				 .len = msg->status ? msg->needed : msg->body_len };
+				 .len = msg->status ? msg->needed : msg->body_len,
+				 .files = msg->nr_fds };
+	struct dice dice = dice_of(storm->seed, msg->cookie, 3);
 
 	if (!msg->status && record.len <= peer->ep.size - offset - sizeof(*msg))
 		record.hash = body_hash(ep_body(msg), record.len);
@@ -258,6 +293,8 @@ static void take_outcome(struct receiver *r, const struct symphony_msg *msg)
 		return;
 	log_write(record);
 	storm->outcomes++;
+	if (!msg->status)
+		parcel_claim(peer, msg, record.tag, F_ANSWER, &dice);
 	give_back(r, offset);
 	peer->pending--;
 }
@@ -342,7 +379,7 @@ void *receiver_main(void *arg)
 			jostle(&dice);
 		if (once(&dice, 128))
 			dev_nap(roll(&dice, 20));
-		n = !last && once(&dice, 3) ?
+		n = !last && storm->rings && once(&dice, 3) ?
 			ring_recv(peer, offsets, 1 + roll(&dice, 8), 20, &dice) :
 			ep_recv(&peer->ep, offsets, 1 + roll(&dice, 8), last ? -1 : 20);
 		if (n < 0 && n != -ETIMEDOUT && n != -EINTR && n != -EAGAIN && !peer->ended)
@@ -358,6 +395,7 @@ void *receiver_main(void *arg)
 			n = take(&r, offsets, n);
 		answer_late(&r, LATE_MAX / 2);
 	}
+	ring_end();
 	free(r.body);
 	return NULL;
 }

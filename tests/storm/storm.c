@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../device/files.h"
+#include "../without/rings.h"
 #include "check.h"
 #include "peer.h"
 
@@ -31,6 +34,7 @@ struct slot {
 	pid_t pid;
 	__u64 process;
 	bool killed;
+	bool disturbed;		/* ended by a signal that it was not ready for */
 	__u64 resume_at;	/* stopped until then, 0 if not */
 };
 
@@ -38,6 +42,7 @@ static struct slot slots[SLOTS_MAX];
 static int nr_slots;
 static __u64 last_process;
 static __u64 kills, stops, interrupts, refused_unloads;
+static int pipe_end;		/* to read */
 static int nr_results;
 static bool red;
 
@@ -110,6 +115,7 @@ static void start(int at, struct ep *own)
 	if (slot->pid)
 		return;
 	close(own->fd);
+	close(pipe_end);
 	become(at);
 	participate(at, slot->process);
 }
@@ -128,7 +134,8 @@ static int reap(void)
 		return reap();
 	slots[i].pid = 0;
 	/* One that begins, or execs, has no handler yet for what disturbs it. */
-	if (status == SIGUSR1 || status == SIGUSR2)
+	slots[i].disturbed = status == SIGUSR1 || status == SIGUSR2;
+	if (slots[i].disturbed)
 		return i;
 	if (slots[i].killed ? !WIFSIGNALED(status) && status : status)
 		FAULT("a participant ended", status, i);
@@ -139,7 +146,7 @@ static int reap(void)
 
 static void kill_one(struct slot *slot)
 {
-	if (slot->killed)
+	if (slot->killed || is_keeper(slot - slots))
 		return;
 	slot->killed = true;
 	log_write((struct record){ .type = R_KILL, .id = slot->process });
@@ -207,7 +214,7 @@ static void strike(struct dice *dice)
 
 static int prepare(struct ep *own)
 {
-	int ret;
+	int ends[2], ret;
 
 	snprintf(storm->bus, sizeof(storm->bus), "storm-%d", getpid());
 	ret = ep_join_bus(own, storm->bus, SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
@@ -229,6 +236,14 @@ static int prepare(struct ep *own)
 		/* For those who exec. */
 		fcntl(grant.grant, F_SETFD, 0);
 	}
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	pipe_end = ends[0];
+	storm->pipe = ends[1];
+	fcntl(storm->pipe, F_SETFD, 0);
+	storm->rings = !rings_are_forbidden();
+	/* Without the endpoint and the end of the pipe that are the director's own. */
+	storm->open = files_open() - 2;
 	return 0;
 }
 
@@ -279,9 +294,11 @@ static void calm(struct ep *own)
 			start(i, own);
 	storm->phase = CALMING;
 	while (storm->quiet < (int)storm->peers && dev_now() < until) {
-		/* Who ends now was not told to. */
+		/* Who ends now was not told to, but what disturbs it can be from before. */
 		while ((i = reap()) >= 0)
-			if (is_peer(i))
+			if (is_peer(i) && slots[i].disturbed)
+				start(i, own);
+			else if (is_peer(i))
 				FAULT("a peer ended early", 0, i);
 		dev_nap(10);
 	}
@@ -342,6 +359,42 @@ static bool ledgers_are_zero(void)
 	return true;
 }
 
+/* No process is left that could have the pipe, so it is the kernel that does. */
+static bool pipe_is_closed(void)
+{
+	struct pollfd end = { .fd = pipe_end };
+
+	return poll(&end, 1, 5000 * storm->slow) == 1 && end.revents & POLLHUP;
+}
+
+/*
+ * In the whole guest, where nothing else happens; each processor keeps some for
+ * itself. -1: this kernel does not say.
+ */
+#define FILES_UNSURE	(2 * 32 * sysconf(_SC_NPROCESSORS_ONLN))
+
+static long files_of_all(void)
+{
+	FILE *file = fopen("/proc/sys/fs/file-nr", "re");
+	long nr = -1;
+
+	if (!file || fscanf(file, "%ld", &nr) != 1)
+		nr = -1;
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+static bool files_are_closed(long before)
+{
+	__u64 until = dev_after(5000 * storm->slow);
+
+	while (files_of_all() > before + FILES_UNSURE && dev_now() < until)
+		dev_nap(100);
+	printf("# %ld files open before, %ld now\n", before, files_of_all());
+	return files_of_all() <= before + FILES_UNSURE;
+}
+
 static long parameter(const char *name)
 {
 	char path[128];
@@ -383,6 +436,10 @@ static void tell(const struct tally *t)
 	       t->received, t->twice, t->answers, t->parents);
 	printf("# notices: %llu gone of %llu watches, %llu cancelled, %llu room, %llu others\n",
 	       t->gone, t->watches, t->cancelled, t->room, t->notices);
+	printf("# one-way: %llu, %llu of them to who is kept; %llu lost to others, %llu to a deadline\n",
+	       t->oneway, t->kept, t->lost, t->late);
+	printf("# files: %llu with requests, %llu with answers; %llu times claimed\n",
+	       t->files, t->files_back, t->claims);
 	printf("# %llu kills, %llu stops, %llu signals, %llu unloads refused, %llu ends\n",
 	       kills, stops, interrupts, refused_unloads, t->ends);
 }
@@ -398,6 +455,7 @@ int main(int argc, char **argv)
 	__u64 seconds = 0, calls = 0, seed = dev_now(), mib = 256, began;
 	int peers = 40, fools = 4, opt, ret;
 	bool noise = parameter("noise_rate") > 0;
+	long files = files_of_all();
 	struct tally tally;
 	struct ep own;
 
@@ -444,6 +502,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "storm: no bus: %s\n", strerror(-ret));
 		return 2;
 	}
+	if (!storm->rings)
+		printf("# io_uring is forbidden: all goes over ioctls\n");
 	began = dev_now();
 	/* Hundreds of threads want to run; the director has to be on time. */
 	setpriority(PRIO_PROCESS, 0, -20);
@@ -456,11 +516,18 @@ int main(int argc, char **argv)
 	ep_close(&own);
 	for (int i = 0; i < SERVICES; i++)
 		close(storm->grants[i]);
+	close(storm->pipe);
 
 	check_storm(stdout, &tally);
 	tell(&tally);
 	result(tally.faults == 0 && tally.outcomes > 0,
 	       "each call has one outcome, and the right one");
+	result(tally.kept > 0 && tally.claims > 0 && tally.files_back > 0,
+	       "there were one-way messages and files");
+	result(pipe_is_closed(), "nobody has what was sent");
+	close(pipe_end);
+	if (files >= 0)
+		result(files_are_closed(files), "no more files are open than before");
 	result(ledgers_are_zero(), "every ledger is at zero");
 	if (noise) {
 		printf("# noise: %ld waits, %ld sleeps\n", parameter("noise_waits"),
