@@ -62,23 +62,24 @@ struct symp_uring_buffer {
 	struct io_br_sel selected;
 };
 
-/* The next buffer of @group and its @len, or -ENOBUFS; task work. */
-static inline int symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
-					struct symp_uring_buffer *buffer,
-					size_t *len, void __user **address,
-					unsigned int issue_flags)
+/*
+ * The next buffer of @group, and its @len: where it says that it is, which is the
+ * process's word; NULL when there is none. Task work. To be followed by a post.
+ */
+static inline void __user *
+symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
+		      struct symp_uring_buffer *buffer, size_t *len,
+		      unsigned int issue_flags)
 {
 	buffer->selected = io_uring_cmd_buffer_select(cmd, group, len,
 						      issue_flags);
-	*address = buffer->selected.addr;
-	if (buffer->selected.val < 0)
-		return buffer->selected.val;
-	return *address ? 0 : -ENOBUFS;
+	return buffer->selected.addr;
 }
 
 /*
  * A completion with the buffer, @len bytes of which were written; with 0 there is
- * none, and the buffer goes back. False: there is no room for a completion.
+ * none, and the buffer goes back. False: there is no room for a completion, and
+ * the buffer is used up all the same.
  */
 static inline bool symp_uring_buffer_post(struct io_uring_cmd *cmd,
 					  struct symp_uring_buffer *buffer,
@@ -96,12 +97,12 @@ static inline bool symp_uring_is_multishot(const struct io_uring_cmd *cmd)
 
 struct symp_uring_buffer { };
 
-static inline int symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
-					struct symp_uring_buffer *buffer,
-					size_t *len, void __user **address,
-					unsigned int issue_flags)
+static inline void __user *
+symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
+		      struct symp_uring_buffer *buffer, size_t *len,
+		      unsigned int issue_flags)
 {
-	return -EOPNOTSUPP;
+	return NULL;
 }
 
 static inline bool symp_uring_buffer_post(struct io_uring_cmd *cmd,

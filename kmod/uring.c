@@ -179,7 +179,7 @@ static int multishot_round(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	u32 got[SYMP_RECEIVE_CHUNK], max, nr;
 	void __user *address;
 	size_t len = SIZE_MAX;
-	int err;
+	int err = 0;
 
 	scoped_guard(spinlock, &ep->lock) {
 		if (command->cancelled)
@@ -189,12 +189,12 @@ static int multishot_round(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		if (waits_again(ep, command))
 			return -EAGAIN;
 	}
-	err = symp_uring_buffer_get(cmd, command->group, &buffer, &len,
-				    &address, issue_flags);
-	if (err)
-		return err;
+	address = symp_uring_buffer_get(cmd, command->group, &buffer, &len,
+					issue_flags);
 	max = min3(len / sizeof(*got), command->max, ARRAY_SIZE(got));
-	if (!max)
+	if (!address)
+		err = -ENOBUFS;
+	else if (!max)
 		err = -EINVAL;
 	else if (fault_in_writeable(address, max * sizeof(*got)))
 		err = -EFAULT;

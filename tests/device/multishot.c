@@ -15,7 +15,7 @@
 #define IORING_URING_CMD_MULTISHOT	(1U << 1)
 #endif
 
-#define BUFFERS	8
+#define BUFFERS	16	/* more than there is room for completions */
 #define ROOM	4	/* offsets in one */
 #define GROUP	3
 #define NUMBERS	4096
@@ -26,6 +26,7 @@ FIXTURE(multishot)
 	struct io_uring ring;
 	struct io_uring_buf_ring *group;
 	__u32 buffers[BUFFERS][ROOM];
+	int order[BUFFERS], first, nr;	/* those that were offered and not told of */
 	__u32 last[ROOM];	/* where the last completion's are */
 	int sent, completions;
 	bool more;
@@ -50,6 +51,17 @@ static void offer(struct _test_data_multishot *self, int id)
 	io_uring_buf_ring_add(self->group, self->buffers[id], sizeof(self->buffers[id]), id,
 			      io_uring_buf_ring_mask(BUFFERS), 0);
 	io_uring_buf_ring_advance(self->group, 1);
+	self->order[(self->first + self->nr++) % BUFFERS] = id;
+}
+
+/* The next of them is used: which. */
+static int use(struct _test_data_multishot *self)
+{
+	int id = self->order[self->first];
+
+	self->first = (self->first + 1) % BUFFERS;
+	self->nr--;
+	return id;
 }
 
 static struct io_uring_sqe *put(struct _test_data_multishot *self, struct symphony_recv *recv)
@@ -164,19 +176,20 @@ static int reap(struct _test_data_multishot *self, int ms)
 	if (ret)
 		return ret;
 	ret = cqe->res;
-	id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 	self->completions++;
 	self->more = cqe->flags & IORING_CQE_F_MORE;
-	if (!self->more && cqe->flags & IORING_CQE_F_BUFFER)
+	if (self->more != !!(cqe->flags & IORING_CQE_F_BUFFER) ||
+	    (self->more && ret % sizeof(__u32))) {
 		ret = -EPROTO;
-	else if (!self->more)
-		ret = ret > 0 ? take(self, self->last, ret) : ret;
-	else if (!(cqe->flags & IORING_CQE_F_BUFFER) || ret % sizeof(__u32))
-		ret = -EPROTO;
-	else
-		ret = take(self, self->buffers[id], ret / sizeof(__u32));
-	if (cqe->flags & IORING_CQE_F_BUFFER)
+	} else if (self->more) {
+		id = use(self);
+		ret = id == cqe->flags >> IORING_CQE_BUFFER_SHIFT ?
+			take(self, self->buffers[id], ret / sizeof(__u32)) : -EPROTO;
 		offer(self, id);
+	} else if (ret > 0) {
+		ret = take(self, self->last, ret);
+		offer(self, use(self));
+	}
 	io_uring_cqe_seen(&self->ring, cqe);
 	return ret;
 }
@@ -230,7 +243,7 @@ TEST_F(multishot, ends_when_buffers_do)
 		ASSERT_EQ(0, send_numbers(self, 1));
 		ASSERT_EQ(0, io_uring_wait_cqe_timeout(&self->ring, &cqe, &timeout));
 		ASSERT_EQ(sizeof(__u32), cqe->res);
-		ASSERT_EQ(1, take(self, self->buffers[cqe->flags >> IORING_CQE_BUFFER_SHIFT], 1));
+		ASSERT_EQ(1, take(self, self->buffers[use(self)], 1));
 		io_uring_cqe_seen(&self->ring, cqe);
 	}
 	ASSERT_EQ(0, send_numbers(self, 3));
@@ -250,10 +263,10 @@ TEST_F(multishot, ends_when_buffers_do)
 /* Where no completion has room the last one tells of messages that were taken. */
 TEST_F(multishot, loses_nothing_when_completions_have_no_room)
 {
-	int got = 0, armed = 1, ret;
+	int got = 0, ends = 0, ret;
 
 	ASSERT_EQ(0, arm(self));
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 40; round++) {
 		/* The ring has room for eight. */
 		for (int i = 0; i < 24; i++) {
 			ASSERT_EQ(0, send_numbers(self, 1));
@@ -264,18 +277,17 @@ TEST_F(multishot, loses_nothing_when_completions_have_no_room)
 		}
 		while (got < self->sent) {
 			ret = reap(self, DEV_LONG);
-			if (ret != -ENOBUFS)
-				ASSERT_LT(0, ret);
-			got += ret > 0 ? ret : 0;
+			ASSERT_LT(0, ret);
+			got += ret;
 			if (!self->more) {
+				ends++;
 				ASSERT_EQ(0, arm(self));
-				armed++;
 			}
 		}
 	}
 	EXPECT_EQ(self->sent, got);
-	/* Otherwise it was not tried. */
-	EXPECT_LT(1, armed);
+	/* Otherwise it was not tried, as often as there are buffers. */
+	EXPECT_LT(BUFFERS, ends);
 }
 
 TEST_F(multishot, is_given_up)
@@ -335,7 +347,9 @@ TEST_F(multishot, takes_nothing_without_a_place_for_it)
 {
 	struct { void *start; int len, error; } bad[] = {
 		{ self->buffers[0], sizeof(__u32) - 1, -EINVAL },
-		{ (void *)64, sizeof(__u32), -EFAULT },	/* where nothing is mapped */
+		{ (void *)64, sizeof(__u32), -EFAULT },	/* where nothing is mapped, */
+		{ (void *)-EAGAIN, sizeof(__u32), 0 },	/* of the kernel's: it, or the core, sees */
+		{ NULL, sizeof(__u32), -ENOBUFS },
 	};
 	struct io_uring_buf_ring *group;
 	struct symphony_recv recv;
@@ -353,7 +367,10 @@ TEST_F(multishot, takes_nothing_without_a_place_for_it)
 		ASSERT_NE(NULL, sqe);
 		sqe->buf_group = GROUP + 1 + i;
 		ASSERT_LT(0, ring_submit(&self->ring));
-		EXPECT_EQ(bad[i].error, ring_next(&self->ring, DEV_LONG, NULL));
+		ret = ring_next(&self->ring, DEV_LONG, NULL);
+		EXPECT_TRUE(ret == bad[i].error ||
+			    (!bad[i].error && (ret == -EFAULT || ret == -ENOBUFS)))
+			TH_LOG("buffer %d: %d", i, ret);
 	}
 	EXPECT_NE(NULL, ep_next(SERVER, DEV_LONG));
 }
@@ -373,6 +390,7 @@ TEST_F(multishot, ends_with_its_ring)
 		ASSERT_EQ(0, ring_open(&self->ring, 4, variant->flags));
 		self->group = io_uring_setup_buf_ring(&self->ring, BUFFERS, GROUP, 0, &(int){ 0 });
 		ASSERT_NE(NULL, self->group);
+		self->nr = 0;
 		for (int n = 0; n < BUFFERS; n++)
 			offer(self, n);
 		/* What was received and not released goes with the endpoint. */
@@ -397,6 +415,7 @@ TEST_F(multishot, ends_with_its_process)
 			self->duo.server = other;
 			self->group = io_uring_setup_buf_ring(&self->ring, BUFFERS, GROUP, 0,
 							      &(int){ 0 });
+			self->nr = 0;
 			for (int n = 0; n < BUFFERS; n++)
 				offer(self, n);
 			kid_tell(&kid, arm(self));

@@ -727,7 +727,8 @@ struct symphony_release {
  * a buffer, in which the offsets are, and its result is their length in bytes. The
  * last one has no buffer. It tells of an error: ENOBUFS (no buffer is left), or one
  * of RECV; or its result is a number of messages whose offsets are at @offsets,
- * because there was no room for a completion of the other kind.
+ * because there was no room for a completion of the other kind: then the buffer
+ * of that completion, the oldest not told of, is to be offered again.
  *
  * A message wakes one RECV, which then takes all there are: it should be of a
  * thread that comes back to its ring. An endpoint whose file was closed lives on
