@@ -588,13 +588,8 @@ static struct symp_service *service_for(struct symp_endpoint *ep, u64 handle)
 {
 	struct symp_service *service = READ_ONCE(ep->service);
 
-	if (service && service->handle == handle)
-		return service;
-	service = symp_service_by_handle(ep->bus, handle);
-	if (service)
-		/* For other threads' dependent reads of what it points to. */
-		smp_store_release(&ep->service, service);
-	return service;
+	return service && service->handle == handle ?
+		service : symp_service_by_handle(ep->bus, handle);
 }
 
 /**
@@ -642,6 +637,12 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	} while (r != rcu_access_pointer(service->replicas) ||
 		 (!replica && ep != rcu_access_pointer(service->activator)) ||
 		 !symp_endpoint_get_live(ep));
+	/*
+	 * A service that somebody serves was made for good. With a release, for
+	 * other threads' dependent reads of what it points to.
+	 */
+	if (READ_ONCE(call->caller->service) != service)
+		smp_store_release(&call->caller->service, service);
 	pick->service = service;
 	pick->ep = ep;
 	pick->notify = replica && replica->notify;
