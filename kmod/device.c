@@ -482,7 +482,7 @@ static long do_send_batch(struct symp_endpoint *ep,
 	    !arg.stride || arg.stride % sizeof(u64))
 		return -EINVAL;
 	/* Writable, before something is made that could not be told. */
-	if (put_user(done, &uarg->nr))
+	if (put_user(arg.nr, &uarg->nr))
 		return -EFAULT;
 	do {
 		err = do_call(ep, u64_to_user_ptr(arg.calls), true, true, NULL,
@@ -494,8 +494,13 @@ static long do_send_batch(struct symp_endpoint *ep,
 		/* Rather than at each one: who reads them runs less often. */
 		if (done % SEND_CHUNK == 0)
 			cond_resched();
-	} while (done < arg.nr && !signal_pending(current));
-	return done ? put_user(done, &uarg->nr) : err;
+	} while (done < arg.nr && !task_sigpending(current));
+	/* Entered again with the same structure. */
+	if (err == -ERESTARTSYS && !done)
+		return err;
+	if (put_user(done, &uarg->nr))
+		return -EFAULT;
+	return done ? 0 : err;
 }
 
 static long do_recv(struct symp_endpoint *ep, struct symphony_recv __user *uarg,
