@@ -910,6 +910,11 @@ call_deliver_somewhere(struct symp_call *call, const struct symphony_call *arg,
 		err = static_branch_unlikely(&symp_peeks) ?
 			call_deliver_peeking(call, arg, pieces, wait, limit) :
 			call_deliver(call, &args, pieces, false, wait, limit);
+		/* What has room nowhere need not be there either. */
+		if (err == -EFAULT && arg->body_len > SYMPHONY_POOL_MAX) {
+			*limit = SYMPHONY_LIMIT_BODY;
+			return -EMSGSIZE;
+		}
 		if (err == -EFAULT && tries--)
 			err = symp_body_fault_in(pieces, arg->body,
 						 arg->body_len);
