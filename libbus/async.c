@@ -16,6 +16,7 @@
  */
 #include "async.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "chain.h"
@@ -272,6 +273,18 @@ static int queue_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	return 0;
 }
 
+/* @slot was being sent and has to wait again; what it is made for can be over. */
+static void waits_again_locked(struct sbus *bus, struct sbus_slot *slot)
+{
+	const struct sbus_message *parent = NULL;
+
+	slot->state = SLOT_WAITING;
+	if (slot->call.parent)
+		parent = idmap_get(&bus->entered, slot->call.parent);
+	if (parent && parent->cancelled)
+		over_locked(slot, chain_status(parent->cancelled));
+}
+
 /* @slot, which was being sent, waits no more. */
 static void left_locked(struct sbus *bus, struct sbus_slot *slot)
 {
@@ -332,7 +345,7 @@ static unsigned int send_several_locked(struct sbus *bus, struct service *servic
 			left_locked(bus, slot);
 			over_locked(slot, -ECANCELED);
 		} else if (slot->state == SLOT_SENDING) {
-			slot->state = SLOT_WAITING;
+			waits_again_locked(bus, slot);
 		}
 	}
 	bus_unlock(bus);
@@ -347,7 +360,7 @@ static int send_waiting_locked(struct sbus *bus, struct service *service)
 {
 	int r = 0;
 
-	while (!list_empty(&service->waiting) && !no_room(r)) {
+	while (!list_empty(&service->waiting) && !no_room(r) && !atomic_load(&bus->closed)) {
 		struct sbus_slot *slot = container_of(service->waiting.next, struct sbus_slot, node);
 
 		/* If there is something against the first it is sent alone, to tell. */
@@ -359,7 +372,7 @@ static int send_waiting_locked(struct sbus *bus, struct service *service)
 		atomic_fetch_add(&slot->refs, 1);
 		r = send_chained_locked(bus, slot, NULL);
 		if (no_room(r) && !slot->cancelled) {
-			slot->state = SLOT_WAITING;
+			waits_again_locked(bus, slot);
 		} else {
 			left_locked(bus, slot);
 			if (r)
@@ -369,7 +382,7 @@ static int send_waiting_locked(struct sbus *bus, struct service *service)
 		slot_put(slot);
 		bus_lock(bus);
 	}
-	return list_empty(&service->waiting) ? 0 : r;
+	return list_empty(&service->waiting) ? 0 : r ? r : -EAGAIN;
 }
 
 /* Ends the waiting calls whose deadline passed, and finds the next one. */
@@ -427,9 +440,14 @@ static void flush_locked(struct sbus *bus, bool now)
 static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_message *parent,
 			size_t len)
 {
-	bool corked = atomic_load_explicit(&bus->corked, memory_order_relaxed);
+	bool corked = atomic_load_explicit(&bus->corked, memory_order_relaxed) & SBUS_CALLS;
 	int r = -EAGAIN;
 
+	/* Of what is held from here on, closing would not know. */
+	if (unlikely(atomic_load_explicit(&bus->closed, memory_order_relaxed))) {
+		slot->state = SLOT_DONE;
+		return -ESHUTDOWN;
+	}
 	if (unlikely(corked && (len > CORKED_MAX || slot->parcel ||
 				bus->nr_waiting >= bus->queue_max))) {
 		flush_locked(bus, true);
@@ -441,6 +459,9 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	}
 	if (unlikely(no_room(r)))
 		r = queue_locked(bus, slot, parent, corked ? 0 : r);
+	/* Closing can have told its callback meanwhile. */
+	if (unlikely(r && slot->state == SLOT_DONE))
+		return 0;
 	if (unlikely(r)) {
 		list_del(&slot->node);
 		slot->state = SLOT_DONE;
@@ -536,7 +557,7 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	atomic_fetch_add(&slot->refs, 1);
 	r = start_locked(bus, slot, chain.parent, len);
 	waits = (slot->state == SLOT_WAITING || slot->state == SLOT_OVER) &&
-		!atomic_load_explicit(&bus->corked, memory_order_relaxed);
+		!(atomic_load_explicit(&bus->corked, memory_order_relaxed) & SBUS_CALLS);
 	bus_unlock(bus);
 	slot_put(slot);
 	if (unlikely(r)) {
@@ -676,6 +697,12 @@ void async_give_up_all(struct sbus *bus)
 
 	list_init(&all);
 	bus_lock(bus);
+	/* Who sends what waits stops, and puts it back: it runs no callback meanwhile. */
+	while (bus->flushing) {
+		bus_unlock(bus);
+		sched_yield();
+		bus_lock(bus);
+	}
 	while ((node = list_pop(&bus->calls)))
 		list_add_tail(node, &all);
 	while ((node = list_pop(&bus->over)))

@@ -45,7 +45,7 @@ struct sbus {
 	atomic_bool serving;		/* threads of sbus_serve() wait in the kernel */
 	atomic_bool stopping;
 	atomic_bool unsettled;		/* calls wait here, or have an outcome made here */
-	atomic_bool corked;		/* answers and calls are held back: reply.c, async.c */
+	atomic_uint corked;		/* SBUS_ANSWERS, SBUS_CALLS: reply.c, async.c */
 	atomic_uint claims;
 	sem_t wake;			/* sbus_serve()'s clock thread has something to do */
 

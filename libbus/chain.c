@@ -34,7 +34,8 @@ int chain_find(const struct sbus *bus, const struct sbus_request *request, struc
 		chain->flags = SYMPHONY_CALL_IDEMPOTENT;
 	if (!parent && !(request->flags & SBUS_CALL_DETACHED))
 		parent = chain_current;
-	if (parent && parent->bus == bus && !atomic_load(&parent->answered))
+	if (parent && parent->bus == bus && !(parent->msg->flags & SYMPHONY_MSG_ONEWAY) &&
+	    !atomic_load(&parent->answered))
 		chain->parent = parent;
 	return 0;
 }

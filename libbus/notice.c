@@ -113,7 +113,8 @@ SBUS_API int sbus_message_cancelled(const struct sbus_message *request)
 	int reason = notice_cancelled(request), r;
 	uint64_t deadline = request->msg->deadline;
 
-	if (reason || atomic_load(&request->answered))
+	if (reason || atomic_load(&request->answered) ||
+	    request->msg->flags & SYMPHONY_MSG_ONEWAY)
 		return reason;
 	if (deadline && deadline <= sbus_now())
 		return -ETIMEDOUT;

@@ -29,6 +29,19 @@ struct answer {
 	void (*destroy)(void *data);
 };
 
+/* Nobody waits for an answer, and it can have none. */
+static bool is_one_way(const struct sbus_message *request)
+{
+	return request->msg->flags & SYMPHONY_MSG_ONEWAY;
+}
+
+/* Who has an answer may count on what was sent before it; see also sbus_uncork(). */
+static void calls_first(struct sbus *bus)
+{
+	if (unlikely(atomic_load_explicit(&bus->corked, memory_order_relaxed) == SBUS_CALLS))
+		async_uncork(bus);
+}
+
 /* An error reply has none, so that it can be made when they cannot be sent. */
 static uint32_t nr_pushed(const struct sbus_message *request, uint32_t flags)
 {
@@ -198,7 +211,8 @@ static bool hold(struct sbus_message *request, const struct answer *answer)
 	struct corked *corked;
 	bool held;
 
-	if (likely(!atomic_load_explicit(&bus->corked, memory_order_relaxed)) || answer->last ||
+	if (likely(!(atomic_load_explicit(&bus->corked, memory_order_relaxed) & SBUS_ANSWERS)) ||
+	    answer->last ||
 	    is_packed(request, answer))
 		return false;
 	corked = malloc(sizeof(*corked) + room);
@@ -209,7 +223,7 @@ static bool hold(struct sbus_message *request, const struct answer *answer)
 	if (room)
 		corked->answer.data = memcpy(corked->copy, answer->data, room);
 	bus_lock(bus);
-	held = atomic_load_explicit(&bus->corked, memory_order_relaxed);
+	held = atomic_load_explicit(&bus->corked, memory_order_relaxed) & SBUS_ANSWERS;
 	if (held)
 		list_add_tail(&corked->node, &bus->answers);
 	bus_unlock(bus);
@@ -270,12 +284,12 @@ static void part_send(struct sbus *bus, struct part *part)
 	part->nr = 0;
 }
 
-SBUS_API void sbus_cork(struct sbus *bus)
+SBUS_API void sbus_cork(struct sbus *bus, unsigned int what)
 {
-	atomic_store_explicit(&bus->corked, true, memory_order_relaxed);
+	atomic_fetch_or_explicit(&bus->corked, what, memory_order_relaxed);
 }
 
-SBUS_API void sbus_uncork(struct sbus *bus)
+SBUS_API void sbus_uncork(struct sbus *bus, unsigned int what)
 {
 	struct list answers, *node;
 	struct part part;
@@ -284,10 +298,12 @@ SBUS_API void sbus_uncork(struct sbus *bus)
 	list_init(&answers);
 	sbus_ref(bus);
 	bus_lock(bus);
-	atomic_store_explicit(&bus->corked, false, memory_order_relaxed);
-	while ((node = list_pop(&bus->answers)))
+	atomic_fetch_and_explicit(&bus->corked, ~what, memory_order_relaxed);
+	while (what & SBUS_ANSWERS && (node = list_pop(&bus->answers)))
 		list_add_tail(node, &answers);
 	bus_unlock(bus);
+	/* First: who has an answer may count on what was sent before it. */
+	async_uncork(bus);
 	while ((node = list_pop(&answers))) {
 		part_add(&part, container_of(node, struct corked, node));
 		if (part.nr == CORKED_PART)
@@ -295,7 +311,6 @@ SBUS_API void sbus_uncork(struct sbus *bus)
 	}
 	if (part.nr)
 		part_send(bus, &part);
-	async_uncork(bus);
 	sbus_unref(bus);
 }
 
@@ -313,9 +328,9 @@ static int send_answer(struct sbus_message *request, const struct answer *answer
 		r = -EMSGSIZE;
 		goto out;
 	}
-	/* It is one way: nobody waits. */
-	if (unlikely(request->msg->flags & SYMPHONY_MSG_ONEWAY))
+	if (unlikely(is_one_way(request)))
 		goto out;
+	calls_first(request->bus);
 	receiver = can_wait(request, answer);
 	if (likely(receiver && keep(receiver, request, answer)))
 		return 0;
@@ -368,6 +383,9 @@ SBUS_API int sbus_reply_iov(struct sbus_message *request, uint32_t content_type,
 		return -EMSGSIZE;
 	if (atomic_exchange(&request->answered, true))
 		return -EALREADY;
+	if (is_one_way(request))
+		return 0;
+	calls_first(request->bus);
 	return send_pieces(request, &answer, iov, nr_iov);
 }
 

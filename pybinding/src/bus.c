@@ -23,7 +23,8 @@ static int arm(struct bus *bus, PyObject *loop)
 		when = now < when ? now : when;
 	}
 
-	if (when == UINT64_MAX || (bus->timer && bus->timer <= when))
+	if (when == UINT64_MAX ||
+	    (bus->timer && bus->timer <= when && bus->timing == loop))
 		return 0;
 	on_timer = PyObject_GetAttrString((PyObject *)bus, "_on_timer");
 	if (!on_timer)
@@ -37,6 +38,7 @@ static int arm(struct bus *bus, PyObject *loop)
 		return -1;
 	Py_DECREF(handle);
 	bus->timer = when ? when : 1;
+	Py_XSETREF(bus->timing, Py_NewRef(loop));
 	return 0;
 }
 
@@ -58,6 +60,9 @@ static int watch(struct bus *bus, struct source *source, PyObject *loop,
 
 int bus_attach(struct bus *bus, PyObject *loop)
 {
+	/* The turn of another loop can be far, or never come. */
+	if (bus->corked && bus->turning != loop)
+		bus_uncork(bus);
 	if (watch(bus, &bus->outcomes, loop, "_on_readable") < 0 ||
 	    watch(bus, &bus->late, loop, "_on_late") < 0)
 		return -1;
@@ -125,8 +130,9 @@ void bus_uncork(struct bus *bus)
 
 	bus->corked = NULL;
 	if (corked)
-		sbus_uncork(corked);
+		sbus_uncork(corked, SBUS_CALLS);
 	sbus_unref(corked);
+	Py_CLEAR(bus->turning);
 }
 
 static PyObject *bus_on_turn(PyObject *self, PyObject *none)
@@ -369,6 +375,8 @@ static int bus_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(bus->reserve);
 	Py_VISIT(bus->process);
 	Py_VISIT(bus->ended);
+	Py_VISIT(bus->turning);
+	Py_VISIT(bus->timing);
 	r = source_traverse(&bus->outcomes, visit, arg);
 	return r ? r : source_traverse(&bus->late, visit, arg);
 }
@@ -382,6 +390,8 @@ static int bus_clear(PyObject *self)
 	Py_CLEAR(bus->reserve);
 	Py_CLEAR(bus->process);
 	Py_CLEAR(bus->ended);
+	Py_CLEAR(bus->turning);
+	Py_CLEAR(bus->timing);
 	return 0;
 }
 

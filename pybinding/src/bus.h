@@ -45,8 +45,11 @@ struct bus {
 	struct call_list finished;
 	struct buffer buffer;
 	unsigned int burst;	/* calls to others since something came from them */
-	struct sbus *corked;	/* a connection, until the loop calls _on_turn() */
-	uint64_t timer;		/* when the loop's timer fires, 0: there is none */
+	struct sbus *corked;	/* a connection, until @turning calls _on_turn() */
+	PyObject *turning;	/* a loop */
+	unsigned int held;	/* calls since then */
+	uint64_t timer;		/* when the timer of @timing fires, 0: there is none */
+	PyObject *timing;	/* a loop */
 };
 
 /* What send_message() and call() were given. */

@@ -84,30 +84,59 @@ static struct sbus_message *parent_of(struct bus *bus, const struct bus_request 
 	return request_parent(bus->st, connection);
 }
 
-/* So many calls in a row are worth it that the next ones wait for each other. */
+/* So many calls in a row are worth it that the next ones wait for each other, */
 #define BURST 8
+/* and so many go out before the turn is over. */
+#define HELD_MAX 64
 
-/* Calls go out together at the end of this turn of the loop: no exception without. */
-static void cork(struct bus *bus, struct sbus *connection)
+/*
+ * Calls go out together at the end of this turn of the loop. Runs Python code: nothing
+ * that other threads can change may be in use. -1 and an exception only if that is
+ * to end the program; otherwise they go out one by one.
+ */
+static int cork(struct bus *bus)
 {
 	PyObject *loop, *on_turn = NULL, *handle = NULL;
+	struct sbus *connection;
+	int r = 0;
 
-	if (bus->corked || bus->burst < BURST)
-		return;
+	if (!bus->corked && bus->burst < BURST)
+		return 0;
 	loop = state_running_loop(bus->st);
-	if (loop)
+	/* The turn of another loop can be far, or never come. */
+	if (bus->corked && bus->turning != loop)
+		bus_uncork(bus);
+	if (loop && !bus->corked)
 		on_turn = PyObject_GetAttrString((PyObject *)bus, "_on_turn");
 	if (on_turn)
 		handle = PyObject_CallMethodOneArg(loop, bus->st->str_call_soon, on_turn);
-	if (handle) {
+	connection = bus->process ? bus->shared : bus->client;
+	if (handle && connection && !bus->corked) {
 		bus->corked = sbus_ref(connection);
-		sbus_cork(connection);
-	} else {
-		PyErr_Clear();
+		bus->held = 0;
+		Py_XSETREF(bus->turning, Py_NewRef(loop));
+		sbus_cork(connection, SBUS_CALLS);
+	}
+	if (PyErr_Occurred()) {
+		if (PyErr_ExceptionMatches(PyExc_Exception))
+			PyErr_Clear();
+		else
+			r = -1;
 	}
 	Py_XDECREF(handle);
 	Py_XDECREF(on_turn);
 	Py_XDECREF(loop);
+	return r;
+}
+
+/* A call was made, or is held back. */
+static void count(struct bus *bus)
+{
+	bus->burst++;
+	if (!bus->corked || ++bus->held < HELD_MAX)
+		return;
+	bus->held = 0;
+	sbus_uncork(bus->corked, 0);
 }
 
 PyObject *remote_send(struct bus *bus, const struct bus_request *request)
@@ -120,7 +149,7 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 	struct call *call;
 	int r;
 
-	if (body_encode(&body, request->message, &bus->buffer) < 0)
+	if (cork(bus) < 0 || body_encode(&body, request->message, &bus->buffer) < 0)
 		return NULL;
 	call = call_new(bus);
 	if (!call)
@@ -130,7 +159,6 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 		call_finish(call, NULL);
 		goto out;
 	}
-	cork(bus, client);
 	parent = parent_of(bus, request, client);
 	request_init(&out, &body, request, parent);
 	call->parent = parent ? sbus_message_id(parent) : 0;
@@ -143,7 +171,7 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 		call_finish(call, NULL);
 		sbus_error_clear(&error);
 	} else {
-		bus->burst++;
+		count(bus);
 	}
 out:
 	body_drop(&body);

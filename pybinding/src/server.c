@@ -337,7 +337,7 @@ static PyObject *serve_process(PyObject *self, PyObject *const *args, Py_ssize_t
 	if (!queue)
 		return NULL;
 	server->works.beginning = true;
-	sbus_cork(server->bus);
+	sbus_cork(server->bus, SBUS_ANSWERS);
 	r = begin(server, queue, args[1], args[0]);
 	if (r == 0)
 		r = end(server, args[1]);

@@ -38,7 +38,7 @@ static void cork(struct works *works, PyObject *loop)
 					   works->uncork);
 	if (handle) {
 		works->corked = true;
-		sbus_cork(works->bus);
+		sbus_cork(works->bus, SBUS_ANSWERS);
 		Py_DECREF(handle);
 	} else {
 		PyErr_Clear();
@@ -49,7 +49,7 @@ static void cork(struct works *works, PyObject *loop)
 void works_uncork(struct works *works)
 {
 	works->corked = false;
-	sbus_uncork(works->bus);
+	sbus_uncork(works->bus, SBUS_ANSWERS);
 }
 
 /* Nobody works on it any more. */

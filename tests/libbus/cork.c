@@ -88,13 +88,13 @@ TEST_F(cork, holds_calls_back)
 {
 	struct count counted = { };
 
-	sbus_cork(self->bus);
+	sbus_cork(self->bus, SBUS_CALLS);
 	for (int i = 0; i < 100; i++)
 		ASSERT_EQ(0, call(self->bus, "echo", i, 16, count, &counted, NULL));
 	usleep(20000);
 	EXPECT_EQ(0, self->server.handled);
 	EXPECT_EQ(UINT64_MAX, sbus_get_timeout(self->bus));
-	sbus_uncork(self->bus);
+	sbus_uncork(self->bus, SBUS_CALLS);
 	process_until(self->bus, &counted.told, 100);
 	EXPECT_EQ(100, counted.told);
 	EXPECT_EQ(0, counted.errors);
@@ -108,12 +108,12 @@ TEST_F(cork, keeps_the_order_of_small_and_large_ones)
 
 	for (int i = 0; i < 200; i++) {
 		if (i % 40 == 0)
-			sbus_cork(self->bus);
+			sbus_cork(self->bus, SBUS_CALLS);
 		ASSERT_EQ(0, call(self->bus, "echo", i, i % 7 ? 16 : 20000, count, &counted, NULL));
 		if (i % 40 == 30)
-			sbus_uncork(self->bus);
+			sbus_uncork(self->bus, SBUS_CALLS);
 	}
-	sbus_uncork(self->bus);
+	sbus_uncork(self->bus, SBUS_CALLS);
 	process_until(self->bus, &counted.told, 200);
 	EXPECT_EQ(200, counted.told);
 	EXPECT_EQ(0, counted.errors);
@@ -124,10 +124,10 @@ TEST_F(cork, waits_for_room_in_order)
 {
 	struct count counted = { };
 
-	sbus_cork(self->bus);
+	sbus_cork(self->bus, SBUS_CALLS);
 	for (int i = 0; i < 500; i++)
 		ASSERT_EQ(0, call(self->bus, "echo", i, 10000, count, &counted, NULL));
-	sbus_uncork(self->bus);
+	sbus_uncork(self->bus, SBUS_CALLS);
 	process_until(self->bus, &counted.told, 500);
 	EXPECT_EQ(500, counted.told);
 	EXPECT_EQ(0, counted.errors);
@@ -143,7 +143,7 @@ TEST_F(cork, tells_each_call_what_is_wrong_with_it)
 
 	params.pool_size = 64 << 10;
 	ASSERT_EQ(0, sbus_open(&bus, &params, NULL));
-	sbus_cork(bus);
+	sbus_cork(bus, SBUS_CALLS);
 	for (int i = 0; i < 10; i++) {
 		struct sbus_request request = request_for("echo", "echo", NULL, 0);
 
@@ -152,7 +152,7 @@ TEST_F(cork, tells_each_call_what_is_wrong_with_it)
 		request.reply_max = 10 << 20;
 		ASSERT_EQ(0, sbus_call_async(bus, &request, count, &large, NULL, NULL));
 	}
-	sbus_uncork(bus);
+	sbus_uncork(bus, SBUS_CALLS);
 	EXPECT_EQ(0, sbus_get_timeout(bus));
 	process_until(bus, &counted.told, 10);
 	process_until(bus, &large.told, 10);
@@ -170,13 +170,13 @@ TEST_F(cork, is_cancelled_before_it_was_sent)
 	struct count counted = { }, cancelled = { };
 	struct sbus_slot *slot;
 
-	sbus_cork(self->bus);
+	sbus_cork(self->bus, SBUS_CALLS);
 	ASSERT_EQ(0, call(self->bus, "echo", 0, 16, count, &counted, NULL));
 	ASSERT_EQ(0, call(self->bus, "echo", 7, 16, count, &cancelled, &slot));
 	ASSERT_EQ(0, call(self->bus, "echo", 1, 16, count, &counted, NULL));
 	EXPECT_EQ(0, sbus_slot_cancel(slot));
 	EXPECT_EQ(0, cancelled.told);
-	sbus_uncork(self->bus);
+	sbus_uncork(self->bus, SBUS_CALLS);
 	process_until(self->bus, &counted.told, 2);
 	EXPECT_EQ(2, counted.told);
 	EXPECT_EQ(0, counted.wrong);
@@ -190,13 +190,13 @@ TEST_F(cork, ends_with_the_connection)
 {
 	struct count counted = { };
 
-	sbus_cork(self->bus);
+	sbus_cork(self->bus, SBUS_CALLS);
 	for (int i = 0; i < 10; i++)
 		ASSERT_EQ(0, call(self->bus, "echo", i, 16, count, &counted, NULL));
 	sbus_close(self->bus);
 	EXPECT_EQ(10, counted.told);
 	EXPECT_EQ(10, counted.errors);
-	sbus_uncork(self->bus);
+	sbus_uncork(self->bus, SBUS_CALLS);
 	EXPECT_EQ(10, counted.told);
 }
 
@@ -209,10 +209,10 @@ TEST_F(cork, too_many_are_sent_before)
 	struct sbus *bus;
 
 	ASSERT_EQ(0, sbus_open(&bus, &params, NULL));
-	sbus_cork(bus);
+	sbus_cork(bus, SBUS_CALLS);
 	for (int i = 0; i < 100; i++)
 		ASSERT_EQ(0, call(bus, "echo", i, 16, count, &counted, NULL));
-	sbus_uncork(bus);
+	sbus_uncork(bus, SBUS_CALLS);
 	process_until(bus, &counted.told, 100);
 	EXPECT_EQ(100, counted.told);
 	EXPECT_EQ(0, counted.errors);
@@ -224,15 +224,51 @@ TEST_F(cork, one_way_calls_arrive)
 {
 	for (int corked = 0; corked < 2; corked++) {
 		if (corked)
-			sbus_cork(self->bus);
+			sbus_cork(self->bus, SBUS_CALLS);
 		for (int i = 0; i < 300; i++)
 			ASSERT_EQ(0, call(self->bus, i % 2 ? "echo" : "drop", i, 16, NULL, NULL,
 					  NULL));
-		sbus_uncork(self->bus);
+		sbus_uncork(self->bus, SBUS_CALLS);
 		EXPECT_TRUE(handles(&self->server, 300 * (corked + 1)));
 	}
 	EXPECT_EQ(0, sbus_process(self->bus));
 	EXPECT_EQ(UINT64_MAX, sbus_get_timeout(self->bus));
+}
+
+/* What a handler calls for a request that is one way is made for nobody. */
+TEST_F(cork, one_way_handlers_can_call)
+{
+	struct sbus_request request = request_for("echo", "call", "other", 5);
+	struct server other;
+
+	ASSERT_EQ(0, server_start(&other, "other", 1, POOL));
+	ASSERT_EQ(0, sbus_call_async(self->bus, &request, NULL, NULL, NULL, NULL));
+	EXPECT_TRUE(handles(&other, 1));
+	EXPECT_TRUE(handles(&self->server, 1));
+	EXPECT_EQ(0, server_stop(&other));
+}
+
+/* An answer comes after the calls that were made before it. */
+TEST_F(cork, calls_go_before_answers)
+{
+	struct count counted = { };
+	struct server other;
+
+	ASSERT_EQ(0, server_start(&other, "other", 1, POOL));
+	ASSERT_EQ(0, call(self->bus, "keep", 0, 16, count, &counted, NULL));
+	server_wait_kept(&self->server, 1);
+	sbus_cork(self->server.bus, SBUS_CALLS);
+	for (int i = 0; i < 3; i++) {
+		struct sbus_request request = request_for("other", "echo", NULL, 0);
+
+		ASSERT_EQ(0, sbus_call_async(self->server.bus, &request, NULL, NULL, NULL, NULL));
+	}
+	usleep(20000);
+	EXPECT_EQ(0, other.handled);
+	EXPECT_EQ(1, server_answer_kept(&self->server, true));
+	EXPECT_TRUE(handles(&other, 3));
+	sbus_uncork(self->server.bus, SBUS_CALLS);
+	EXPECT_EQ(0, server_stop(&other));
 }
 
 TEST_F(cork, one_way_calls_wait_for_room)

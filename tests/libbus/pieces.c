@@ -264,12 +264,12 @@ TEST_F(pieces, are_held_back_when_they_are_small)
 		ASSERT_NE(NULL, request);
 		dev_fill(body, len, 7);
 		cut(iov, 5, body, len);
-		sbus_cork(self->server.bus);
+		sbus_cork(self->server.bus, SBUS_ANSWERS);
 		EXPECT_EQ(0, sbus_reply_iov(request, SBUS_RAW, iov, 5));
 		memset(body, 0, len);
 		memset(iov, 0, sizeof(iov));
 		EXPECT_EQ(large, sbus_wait(self->bus, sbus_now() + (large ? 8000 : 60) * MS));
-		sbus_uncork(self->server.bus);
+		sbus_uncork(self->server.bus, SBUS_ANSWERS);
 		sbus_message_unref(request);
 		process(self, &counted);
 		EXPECT_EQ(1, counted.told);

@@ -6,6 +6,7 @@ import contextvars
 import gc
 import os
 import sys
+import threading
 import time
 
 import pytest
@@ -121,6 +122,48 @@ def test_what_is_sent_in_one_turn_goes_out_with_it(flight):
         outcomes = await asyncio.gather(*mixed, return_exceptions=True)
         assert isinstance(outcomes.pop(50), symphony_ipc.BusError)
         assert outcomes == [{"n": n} for n in range(100) if n != 50]
+
+    run(main())
+
+
+def test_a_loop_that_ends_holds_nothing_back(flight):
+    loop = asyncio.new_event_loop()
+
+    async def leave():
+        calls.extend(flight.send_message("flight", echo(n)) for n in range(30))
+        asyncio.get_running_loop().stop()
+
+    calls = []
+    loop.create_task(leave())
+    loop.run_forever()
+    loop.close()
+
+    async def main():
+        async with asyncio.timeout(30):
+            return await flight.send_message("flight", echo(30))
+
+    assert run(main()) == {"n": 30}
+
+
+def test_loops_of_two_threads_do_not_wait_for_each_other(flight):
+    done = threading.Event()
+
+    def other():
+        async def main():
+            async with asyncio.timeout(30):
+                assert await flight.send_message("flight", echo(1)) == {"n": 1}
+            done.set()
+
+        asyncio.run(main(), debug=False)
+
+    async def main():
+        calls = [flight.send_message("flight", echo(n)) for n in range(30)]
+        thread = threading.Thread(target=other)
+        thread.start()
+        # This turn does not end before the other loop had its answer.
+        assert done.wait(30)
+        assert await asyncio.gather(*calls) == [{"n": n} for n in range(30)]
+        thread.join()
 
     run(main())
 

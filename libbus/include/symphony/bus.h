@@ -770,7 +770,8 @@ SBUS_API int sbus_get_events(const struct sbus *bus);
  * @bus: the connection
  *
  * Changes with every call made or processed: ask after each. It is finite only
- * while requests wait for room at a receiver.
+ * while requests wait for room at a receiver, or to be uncorked with a deadline, or
+ * have an outcome that was made here.
  *
  * Return: absolute time in ns, UINT64_MAX for never, 0 for now.
  */
@@ -1147,8 +1148,17 @@ SBUS_API int sbus_reply_errorv(struct sbus_message *request, const struct sbus_e
 SBUS_API int sbus_reply_push_fd(struct sbus_message *request, int fd);
 
 /**
- * sbus_cork() - hold answers and calls back
+ * enum sbus_corked - what is held back
+ */
+enum sbus_corked {
+	SBUS_ANSWERS = 1,
+	SBUS_CALLS = 2,
+};
+
+/**
+ * sbus_cork() - hold answers or calls back
  * @bus: the connection
+ * @what: enum sbus_corked, or both
  *
  * Until sbus_uncork(), which sends them together: for who answers or makes many in
  * a row, such as an event loop. Nobody else sends the answers, and each keeps its
@@ -1160,13 +1170,15 @@ SBUS_API int sbus_reply_push_fd(struct sbus_message *request, int fd);
  * held back. What fails only then is told to their callback (after sbus_uncork(), look
  * at sbus_get_timeout()). A call of another kind is made at once.
  */
-SBUS_API void sbus_cork(struct sbus *bus);
+SBUS_API void sbus_cork(struct sbus *bus, unsigned int what);
 
 /**
  * sbus_uncork() - send what was held back
  * @bus: the connection; it need not be corked
+ * @what: enum sbus_corked, or both. Calls are sent in any case, before answers,
+ *	and are held back on if they are not in @what
  */
-SBUS_API void sbus_uncork(struct sbus *bus);
+SBUS_API void sbus_uncork(struct sbus *bus, unsigned int what);
 
 /* --- watching ----------------------------------------------------------- */
 
