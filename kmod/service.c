@@ -637,11 +637,9 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	} while (r != rcu_access_pointer(service->replicas) ||
 		 (!replica && ep != rcu_access_pointer(service->activator)) ||
 		 !symp_endpoint_get_live(ep));
-	/*
-	 * A service that somebody serves was made for good. With a release, for
-	 * other threads' dependent reads of what it points to.
-	 */
+	/* A service that somebody serves was made for good. */
 	if (READ_ONCE(call->caller->service) != service)
+		/* For other threads' dependent reads of what it points to. */
 		smp_store_release(&call->caller->service, service);
 	pick->service = service;
 	pick->ep = ep;
