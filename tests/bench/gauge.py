@@ -111,6 +111,8 @@ TARGETS = [
     (("ring 64",), 6000),
     (("ring 4096",), 9000),
     (("ring 65536",), 41000),
+    (("oneway 64",), 2000),
+    (("oneway 4096",), 3500),
     (("pit-null -", "pit-null-direct -"), 300),
     (("pit-value -", "pit-value-direct -"), 300),
     (("python-pit -",), 5000),
