@@ -345,6 +345,7 @@ TEST_F(router, looks_into_bodies)
 	struct puppet *puppet = puppet_load_with("svc", SYMPHONY_ROUTE_PEEK);
 	struct bpf_link *link;
 	const struct symphony_msg *msg;
+	struct symphony_piece pieces[67];
 	struct symphony_call call;
 	char body[200];
 
@@ -361,8 +362,22 @@ TEST_F(router, looks_into_bodies)
 	link = bpf_map__attach_struct_ops(puppet->maps.puppet);
 	ASSERT_NE(NULL, link);
 	puppet->bss->wanted = self->replica[1].id;
-	for (size_t len = 0; len <= sizeof(body); len += 4) {
+	for (size_t i = 0; i < 2 * (sizeof(body) / 4 + 1); i++) {
+		size_t len = i / 2 * 4, nr = 0;
+
 		call = ep_request(self->svc, body, len);
+		/* Every other one in pieces: they are looked into like the whole. */
+		for (; i % 2 && nr * 3 < len; nr++)
+			pieces[nr] = (struct symphony_piece){
+				.address = (uintptr_t)body + nr * 3,
+				.len = len - nr * 3 < 3 ? len - nr * 3 : 3,
+			};
+		if (i % 2) {
+			call.flags = SYMPHONY_CALL_VECTOR;
+			call.body = (uintptr_t)pieces;
+			call.body_len = nr;
+		}
+		puppet->bss->head[0] = ~0;
 		ASSERT_EQ(0, ep_send(&self->client, &call));
 		EXPECT_EQ(len < 8 ? -ERANGE : 0, puppet->bss->peeked);
 		EXPECT_EQ(-ERANGE, puppet->bss->peeked_beyond);
@@ -379,6 +394,9 @@ TEST_F(router, looks_into_bodies)
 	/* A body that is not there. */
 	call = ep_request(self->svc, NULL, 100);
 	EXPECT_EQ(-EFAULT, ep_send(&self->client, &call));
+	/* One that is longer than any pool, and not there: it is not waited for. */
+	call = ep_request(self->svc, NULL, ~0U);
+	EXPECT_EQ(-EMSGSIZE, ep_send(&self->client, &call));
 	bpf_link__destroy(link);
 	puppet__destroy(puppet);
 }
