@@ -53,6 +53,23 @@ static __u64 deadline_of(struct dice *dice, bool *none)
 	}
 }
 
+/* The body of @call in pieces, of which one can be empty. */
+static void cut(struct symphony_call *call, struct dice *dice)
+{
+	static __thread struct symphony_piece pieces[4];
+	__u32 at = 0, nr = 1 + roll(dice, 4);
+
+	for (__u32 i = 0; i < nr; i++) {
+		__u32 left = call->body_len - at, len = i + 1 < nr ? roll(dice, left + 1) : left;
+
+		pieces[i] = (struct symphony_piece){ call->body + at, len };
+		at += len;
+	}
+	call->flags |= SYMPHONY_CALL_VECTOR;
+	call->body = (uintptr_t)pieces;
+	call->body_len = nr;
+}
+
 static __thread struct parcel parcel;
 
 static int service_of(struct dice *dice, __u32 flags)
@@ -117,6 +134,8 @@ struct symphony_call request_make(struct ep *ep, __u64 tag, struct dice *dice,
 	} else if (!(flags & F_SEND) && once(dice, 8)) {
 		call.flags |= SYMPHONY_CALL_DONTWAIT;
 	}
+	if (once(dice, 6))
+		cut(&call, dice);
 	parcel_pack(&parcel, tag, ep->id, dice);
 	call.fds = (uintptr_t)parcel.fds;
 	call.nr_fds = made.files = parcel.nr;
@@ -149,10 +168,19 @@ void request_refused(struct ep *ep, __u64 tag, int err)
 int request_send(struct ep *ep, __u64 tag, struct dice *dice, __u64 *handles,
 		 __u32 flags, struct symphony_call *call)
 {
+	struct symphony_send_batch batch = {
+		.size = sizeof(batch), .calls = (uintptr_t)call, .stride = sizeof(*call), .nr = 1,
+	};
 	int ret;
 
 	*call = request_make(ep, tag, dice, handles, F_SEND | flags, NULL);
-	ret = ring_once(ep, SYMPHONY_IOC_SEND, call, dice);
+	if (once(dice, 3)) {
+		ret = ring_once(ep, SYMPHONY_IOC_SEND_BATCH, &batch, dice);
+		if (!ret && batch.nr != 1)
+			FAULT("a batch of nothing was made", batch.nr, tag);
+	} else {
+		ret = ring_once(ep, SYMPHONY_IOC_SEND, call, dice);
+	}
 	request_is_made();
 	if (!ret)
 		log_write((struct record){ .type = R_SENT, .tag = tag, .id = call->id,
