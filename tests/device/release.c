@@ -230,4 +230,57 @@ TEST_F(release, races_release_once)
 	EXPECT_EQ(8, released);
 }
 
+/*
+ * Messages of all sizes come and go in no order, and each stays as it was sent until
+ * it is released: what is freed is given again to what it has room for.
+ */
+TEST_F(release, gives_room_to_what_fits_there)
+{
+	__u32 offsets[24], lens[24], seeds[24], seed = 1, next = 1000, full = 0;
+	int held = 0, rounds = dev_slow() ? 500 : 5000;
+
+	for (size_t i = 0; i < ARRAY_SIZE(self->held); i++)
+		ASSERT_EQ(0, ep_release_at(&self->duo.server, self->held[i]));
+	for (int round = 0; round < rounds; round++) {
+		const struct symphony_msg *msg;
+		__u32 at, len;
+
+		seed = seed * 1103515245 + 12345;
+		at = seed >> 16;
+		len = at % 3 ? at % 600 : at % 6000;
+		if (held < ARRAY_SIZE(offsets) && (at & 0x400 || !held)) {
+			int ret = duo_send(&self->duo, next, len);
+
+			full += ret == -EAGAIN;
+			if (ret == -EAGAIN)
+				continue;
+			ASSERT_EQ(0, ret);
+			msg = ep_next(&self->duo.server, DEV_LONG);
+			ASSERT_NE(NULL, msg);
+			ASSERT_EQ(0, ep_reply(&self->duo.server, msg, NULL, 0, 0));
+			ASSERT_EQ(0, ep_release(&self->duo.client,
+						ep_next(&self->duo.client, DEV_LONG)));
+			offsets[held] = ep_offset(&self->duo.server, msg);
+			lens[held] = len;
+			seeds[held++] = next++;
+			continue;
+		}
+		at %= held;
+		msg = ep_msg(&self->duo.server, offsets[at]);
+		ASSERT_EQ(lens[at], msg->body_len);
+		ASSERT_TRUE(dev_filled(ep_body(msg), lens[at], seeds[at]));
+		ASSERT_EQ(0, ep_release_at(&self->duo.server, offsets[at]));
+		held--;
+		offsets[at] = offsets[held];
+		lens[at] = lens[held];
+		seeds[at] = seeds[held];
+	}
+	/* Otherwise nothing was merged to make room. */
+	EXPECT_LT(0, full);
+	while (held)
+		EXPECT_EQ(0, ep_release_at(&self->duo.server, offsets[--held]));
+	/* All of it is free, and one: the largest body has room. */
+	EXPECT_EQ(0, duo_send(&self->duo, 1, SYMPHONY_POOL_MIN / 2 - SYMPHONY_POOL_ALIGN));
+}
+
 TEST_HARNESS_MAIN
