@@ -293,10 +293,10 @@ TEST_F(forged, a_moved_request_takes_nothing_along)
 	struct ep *server = &self->duo.server, heir;
 	struct symphony_call call = ep_request(self->duo.svc, "moved", 5), old;
 	const struct symphony_msg *msg;
-	unsigned char body[8000];
+	unsigned char body[SYMPHONY_POOL_ALIGN];
 	__u32 at;
 
-	/* It comes to stand where longer ones were. */
+	/* It comes to stand where longer ones were, that took as much room. */
 	memset(body, 0xb1, sizeof(body));
 	for (int i = 0; i < 10; i++) {
 		old = ep_request(self->duo.svc, body, sizeof(body));

@@ -139,6 +139,8 @@ def test_death_is_an_outcome_of_each_of_a_hundred(plain, bus):
         await asyncio.sleep(0.1)
         calls = [first] + [bus.send_message("plain", i) for i in range(99)]
         gathered = asyncio.gather(*calls, return_exceptions=True)
+        # They are made by the end of this turn.
+        await asyncio.sleep(0)
         plain.kill()
         return await gathered
 
