@@ -94,23 +94,6 @@ static inline bool symp_uring_is_multishot(const struct io_uring_cmd *cmd)
 {
 	return false;
 }
-
-struct symp_uring_buffer { };
-
-static inline void __user *
-symp_uring_buffer_get(struct io_uring_cmd *cmd, u16 group,
-		      struct symp_uring_buffer *buffer, size_t *len,
-		      unsigned int issue_flags)
-{
-	return NULL;
-}
-
-static inline bool symp_uring_buffer_post(struct io_uring_cmd *cmd,
-					  struct symp_uring_buffer *buffer,
-					  size_t len, unsigned int issue_flags)
-{
-	return false;
-}
 #endif
 
 /*

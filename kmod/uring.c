@@ -55,7 +55,6 @@
  * @max: RECV: at most
  * @group: RECV, multishot: of buffers
  * @receives: which of them
- * @multishot: RECV: it stays
  * @answered: RECV: came with a REPLY that was done: nothing else fails
  * @woken: RECV: its task work is on the way
  * @cancelled: RECV: it was given up
@@ -69,7 +68,6 @@ struct symp_command {
 	u16 max;
 	u16 group;
 	bool receives : 1;
-	bool multishot : 1;
 	bool answered : 1;
 	bool woken : 1;
 	bool cancelled : 1;
@@ -155,6 +153,7 @@ static void receive_complete(struct io_uring_cmd *cmd, unsigned int issue_flags,
 
 static void wake(struct symp_endpoint *ep, struct symp_command *command);
 
+#ifdef IORING_URING_CMD_MULTISHOT
 /* A multishot RECV that was woken has no more to do: it waits. */
 static bool waits_again(struct symp_endpoint *ep, struct symp_command *command)
 {
@@ -239,10 +238,16 @@ static void multishot_receive(struct io_uring_cmd *cmd,
 	}
 	symp_uring_done(cmd, ret, issue_flags);
 }
+#else
+static void multishot_receive(struct io_uring_cmd *cmd,
+			      unsigned int issue_flags, bool dying)
+{
+}
+#endif
 
 static void command_end(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dying)
 {
-	if (command_of(cmd)->multishot)
+	if (symp_uring_is_multishot(cmd))
 		multishot_receive(cmd, issue_flags, dying);
 	else if (command_of(cmd)->receives)
 		receive_complete(cmd, issue_flags, dying);
@@ -357,10 +362,9 @@ int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 		.max = how->max,
 		.dontwait = true,
 	};
-	const bool multishot = symp_uring_is_multishot(cmd);
 	int ret;
 
-	if (!multishot) {
+	if (!symp_uring_is_multishot(cmd)) {
 		spin_lock(&ep->lock);
 		ret = symp_queue_receive_locked(ep, &now);
 		if (ret != -EAGAIN || how->dontwait)
@@ -372,7 +376,6 @@ int symp_uring_receive(struct io_uring_cmd *cmd, struct symp_endpoint *ep,
 		.max = how->max,
 		.group = READ_ONCE(cmd->sqe->buf_group),
 		.receives = true,
-		.multishot = multishot,
 		.answered = answered,
 	};
 	INIT_LIST_HEAD(&command->node);
