@@ -268,6 +268,8 @@ TEST_F(cork, calls_go_before_answers)
 	EXPECT_EQ(1, server_answer_kept(&self->server, true));
 	EXPECT_TRUE(handles(&other, 3));
 	sbus_uncork(self->server.bus, SBUS_CALLS);
+	process_until(self->bus, &counted.told, 1);
+	EXPECT_EQ(1, counted.told);
 	EXPECT_EQ(0, server_stop(&other));
 }
 
