@@ -53,7 +53,7 @@
  *	woken, guarded by its lock, as is what follows
  * @offsets: RECV: where to write what is taken
  * @max: RECV: at most
- * @group: RECV, multishot: of buffers
+ * @group: multishot RECV: of buffers
  * @receives: which of them
  * @answered: RECV: came with a REPLY that was done: nothing else fails
  * @woken: RECV: its task work is on the way
@@ -67,10 +67,10 @@ struct symp_command {
 	u32 __user *offsets;
 	u16 max;
 	u16 group;
-	bool receives : 1;
-	bool answered : 1;
-	bool woken : 1;
-	bool cancelled : 1;
+	bool receives;
+	bool answered;
+	bool woken;
+	bool cancelled;
 };
 
 static struct symp_command *command_of(struct io_uring_cmd *cmd)

@@ -522,7 +522,8 @@ struct symphony_call {
  * succeeds, and the error of the one at @nr is told by making it again. A signal
  * can end it early likewise.
  *
- * Errors: those of SEND, for the first one.
+ * Errors: those of SEND, for the first one; @nr is 0 then, or, with EINTR, as it
+ * was.
  */
 struct symphony_send_batch {
 	__u32 size;
