@@ -94,8 +94,8 @@ static int recv_prepare(struct trial *t)
 	return begin(t);
 }
 
-/* What it waits for comes when it is there. */
-static int recv_run(struct trial *t)
+/* Submit it: 0 when it waits. */
+static int recv_begin(struct trial *t)
 {
 	int ret;
 
@@ -105,7 +105,15 @@ static int recv_run(struct trial *t)
 	if (ret != 1)
 		return ret;
 	ret = ring_next(&ring, 0, NULL);
-	if (ret != -ETIME)
+	return ret == -ETIME ? 0 : ret;
+}
+
+/* What it waits for comes when it is there. */
+static int recv_run(struct trial *t)
+{
+	int ret = recv_begin(t);
+
+	if (ret)
 		return ret;
 	ret = trial_send(t, t->svc, 10);
 	if (ret)
@@ -219,15 +227,9 @@ static int fds_prepare(struct trial *t)
 
 static int fds_run(struct trial *t)
 {
-	int ret;
+	int ret = recv_begin(t);
 
-	if (!ring_put(&ring, &t->server, SYMPHONY_IOC_RECV, &t->recv, 0))
-		return -EBUSY;
-	ret = ring_submit(&ring);
-	if (ret != 1)
-		return ret;
-	ret = ring_next(&ring, 0, NULL);
-	if (ret != -ETIME)
+	if (ret)
 		return ret;
 	ret = ep_send(&t->client, &t->call);
 	if (ret)
