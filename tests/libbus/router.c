@@ -27,12 +27,26 @@ FIXTURE(router)
 	char pin[64];
 };
 
+static bool start_servers(FIXTURE_DATA(router) *self)
+{
+	bool started = true;
+
+	for (int i = 0; i < REPLICAS; i++)
+		started &= !server_start(&self->server[i], "svc", 1, 0);
+	return started;
+}
+
+static void stop_servers(FIXTURE_DATA(router) *self)
+{
+	for (int i = 0; i < REPLICAS; i++)
+		server_stop(&self->server[i]);
+}
+
 FIXTURE_SETUP(router)
 {
 	if (geteuid())
 		SKIP(return, "needs root");
-	for (int i = 0; i < REPLICAS; i++)
-		ASSERT_EQ(0, server_start(&self->server[i], "svc", 1, 0));
+	ASSERT_TRUE(start_servers(self));
 	self->bus = test_open();
 	ASSERT_NE(NULL, self->bus);
 	snprintf(self->pin, sizeof(self->pin), "/sys/fs/bpf/%s", test_bus());
@@ -44,8 +58,21 @@ FIXTURE_TEARDOWN(router)
 	sbus_router_free(self->router);
 	sbus_error_clear(&self->error);
 	sbus_unref(self->bus);
-	for (int i = 0; i < REPLICAS; i++)
-		server_stop(&self->server[i]);
+	stop_servers(self);
+}
+
+/*
+ * fork(), while the servers' threads are not there: a lock that one of them holds, as
+ * that of an allocator, would be held in the child for ever.
+ */
+static pid_t fork_alone(FIXTURE_DATA(router) *self)
+{
+	pid_t pid = -1;
+
+	stop_servers(self);
+	if (single_threaded())
+		pid = fork();
+	return !pid || start_servers(self) ? pid : -1;
 }
 
 static int attach(FIXTURE_DATA(router) *self, const char *policy, const char *options)
@@ -244,8 +271,7 @@ TEST_F(router, pinned_it_outlives_its_process)
 	int status;
 	pid_t pid;
 
-	/* A fork with threads about, of which libbpf knows nothing. */
-	pid = fork();
+	pid = fork_alone(self);
 	if (!pid) {
 		if (sbus_router_attach(&self->router, test_bus(), "svc", "canary", "percent=100",
 				       NULL) ||
@@ -253,6 +279,7 @@ TEST_F(router, pinned_it_outlives_its_process)
 			_exit(1);
 		_exit(0);
 	}
+	ASSERT_LT(0, pid);
 	waitpid(pid, &status, 0);
 	ASSERT_EQ(0, status);
 	for (int i = 0; i < 4; i++)
@@ -387,7 +414,7 @@ static int attach_after(FIXTURE_DATA(router) *self, bool (*limit)(void), char *s
 
 	if (pipe(pipes))
 		return -errno;
-	pid = fork();
+	pid = fork_alone(self);
 	if (!pid) {
 		if (!limit())
 			_exit(0);
