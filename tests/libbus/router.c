@@ -27,13 +27,13 @@ FIXTURE(router)
 	char pin[64];
 };
 
-static bool start_servers(FIXTURE_DATA(router) *self)
+static int start_servers(FIXTURE_DATA(router) *self)
 {
-	bool started = true;
+	int r = 0;
 
-	for (int i = 0; i < REPLICAS; i++)
-		started &= !server_start(&self->server[i], "svc", 1, 0);
-	return started;
+	for (int i = 0; i < REPLICAS && !r; i++)
+		r = server_start(&self->server[i], "svc", 1, 0);
+	return r;
 }
 
 static void stop_servers(FIXTURE_DATA(router) *self)
@@ -46,7 +46,7 @@ FIXTURE_SETUP(router)
 {
 	if (geteuid())
 		SKIP(return, "needs root");
-	ASSERT_TRUE(start_servers(self));
+	ASSERT_EQ(0, start_servers(self));
 	self->bus = test_open();
 	ASSERT_NE(NULL, self->bus);
 	snprintf(self->pin, sizeof(self->pin), "/sys/fs/bpf/%s", test_bus());
@@ -72,7 +72,9 @@ static pid_t fork_alone(FIXTURE_DATA(router) *self)
 	stop_servers(self);
 	if (single_threaded())
 		pid = fork();
-	return !pid || start_servers(self) ? pid : -1;
+	if (pid && start_servers(self))
+		abort();
+	return pid;
 }
 
 static int attach(FIXTURE_DATA(router) *self, const char *policy, const char *options)
@@ -423,6 +425,8 @@ static int attach_after(FIXTURE_DATA(router) *self, bool (*limit)(void), char *s
 			_exit(0);
 		_exit(-status);
 	}
+	if (pid < 0)
+		return -ECHILD;
 	close(pipes[1]);
 	len = read(pipes[0], said, size - 1);
 	said[len > 0 ? len : 0] = 0;
