@@ -443,6 +443,13 @@ static bool timed_out(const struct call *call)
 	return call->outcome && call->outcome->err == -ETIMEDOUT;
 }
 
+/* It asked for the notice, and had an outcome before it could say that it has no room. */
+static bool ended_without_room(const struct call *call)
+{
+	return timed_out(call) || (call->made->flags & F_PARENT && call->outcome &&
+				   call->outcome->err == -ECANCELED);
+}
+
 /* Of a request or an answer: who claimed it may. */
 static void check_claim(struct check *check, struct call *call, const struct record *r)
 {
@@ -519,7 +526,7 @@ static void check_call(struct check *check, const struct record **records, size_
 	if (call.nr_room > 1 ||
 	    (call.nr_room && (!(call.made->flags & F_ROOM) ||
 			      (call.refused && call.refused->err != -EAGAIN) ||
-			      (!call.refused && !timed_out(&call) &&
+			      (!call.refused && !ended_without_room(&call) &&
 			       !has_ended(check, call.made->own)))))
 		wrong(check, call.room, "%d notices of room", call.nr_room);
 	if (call.nr_taken > 1)

@@ -528,6 +528,23 @@ TEST_F(checker, sees_a_notice_of_room_that_nobody_wanted)
 	EXPECT_EQ(1, faults(self));
 }
 
+/* What it was made for ended before it could be refused. */
+TEST_F(checker, sees_a_notice_of_room_for_a_call_that_found_some)
+{
+	struct record *request = made(self, F_SEND);
+	struct record *end;
+
+	request->flags |= F_ROOM | F_PARENT;
+	end = outcome(self, -ECANCELED);
+	add(self, (struct record){ .type = R_ROOM, .tag = TAG, .own = CALLER });
+	EXPECT_EQ(0, faults(self));
+	end->err = -ECONNRESET;
+	EXPECT_LT(0, faults(self));
+	end->err = -ECANCELED;
+	request->flags &= ~F_PARENT;
+	EXPECT_LT(0, faults(self));
+}
+
 TEST_F(checker, sees_a_cancelled_notice_of_an_answered_call)
 {
 	tell(self);
