@@ -309,6 +309,24 @@ static void must_fail(struct shot *shot, const char *why)
 	shot->why = why;
 }
 
+static bool is_call(unsigned int index)
+{
+	return shared->prog.op[index].kind == FZ_CALL || shared->prog.op[index].kind == FZ_SEND;
+}
+
+/*
+ * Where the structures of the calls are that stand right in front of it. They were
+ * made, most of them: without the id they can be made again.
+ */
+static uint64_t calls_before(const struct shot *shot)
+{
+	unsigned int first = shot->index;
+
+	while (first && is_call(first - 1))
+		((struct symphony_call *)(scratch + --first * SCRATCH))->id = 0;
+	return (uintptr_t)(scratch + first * SCRATCH);
+}
+
 static uint64_t default_of(struct shot *shot, unsigned int i, unsigned int nr_release)
 {
 	const struct fz_val *before = i ? value_of(shot->op, i - 1) : NULL;
@@ -322,6 +340,8 @@ static uint64_t default_of(struct shot *shot, unsigned int i, unsigned int nr_re
 	case FZF_RELEASE: return nr_release ? (uintptr_t)(shot->own + AT_RELEASE) : 0;
 	case FZF_NR_RELEASE: return nr_release;
 	case FZF_OFFSETS: return (uintptr_t)(shot->own + AT_OFFSETS);
+	case FZF_CALLS: return calls_before(shot);
+	case FZF_STRIDE: return SCRATCH;
 	case FZF_OUT: return 0x5a5a5a5a5a5a5a5a;
 	default: return 0;
 	}
@@ -338,6 +358,8 @@ static void check_field(struct shot *shot, const struct fz_field *field, uint64_
 		must_fail(shot, "an unknown flag");
 	if (field->kind == FZF_RESERVED && n)
 		must_fail(shot, "a reserved member");
+	if (field->kind == FZF_STRIDE && (!n || n % 8))
+		must_fail(shot, "its stride");
 }
 
 /* Write the structure; what has to be refused is known from it. */
@@ -496,14 +518,17 @@ static bool is_outcome(int status)
 	       status == -ECANCELED || status == -EMSGSIZE || status == -ECONNREFUSED;
 }
 
+static void named(struct shot *shot, const struct symphony_call *call)
+{
+	push(shared->call_id[shot->op->fd], call->id);
+	push(shared->call_slot[shot->op->fd], call->slot);
+}
+
 static void called(struct shot *shot, const struct symphony_call *call, int err)
 {
-	unsigned int file = shot->op->fd;
-
 	if (err && err != EINTR)
 		return;
-	push(shared->call_id[file], call->id);
-	push(shared->call_slot[file], call->slot);
+	named(shot, call);
 	if (err || shot->op->kind == FZ_SEND || shot->at != shot->own)
 		return;
 	if (!is_outcome(call->status))
@@ -512,6 +537,20 @@ static void called(struct shot *shot, const struct symphony_call *call, int err)
 		received(shot, call->offset);
 	else if (call->offset != SYMPHONY_NO_OFFSET)
 		violation(shot->index, "outcome %d at %#x", call->status, call->offset);
+}
+
+/* SENDs that were made by a batch. */
+static void called_all(struct shot *shot, const struct symphony_send_batch *batch)
+{
+	struct symphony_call call;
+
+	if (shot->strict && (!batch->nr || batch->nr > shot->max))
+		violation(shot->index, "made %u of %llu SENDs", batch->nr,
+			  (unsigned long long)shot->max);
+	for (uint32_t i = 0; i < batch->nr && i < SYMPHONY_BATCH_MAX; i++)
+		if (peek(&call, (char *)(uintptr_t)batch->calls + i * (uint64_t)batch->stride,
+			 sizeof(call)))
+			named(shot, &call);
 }
 
 static void granted(int fd)
@@ -533,9 +572,12 @@ static void remember(struct shot *shot, int err)
 		struct symphony_recv recv;
 		struct symphony_reply reply;
 		struct symphony_wait wait;
+		struct symphony_send_batch batch;
 	} out;
 
-	if (shot->op->kind > FZ_WAIT || !peek(&out, shot->at, shot->kind->size))
+	if (shot->op->kind > FZ_WAIT && shot->op->kind != FZ_BATCH)
+		return;
+	if (!peek(&out, shot->at, shot->kind->size))
 		return;
 	if (shot->op->kind == FZ_CALL || shot->op->kind == FZ_SEND)
 		called(shot, &out.call, err);
@@ -559,6 +601,9 @@ static void remember(struct shot *shot, int err)
 	case FZ_REPLY:
 		if (out.reply.flags & SYMPHONY_REPLY_RECV)
 			received_all(shot, out.reply.nr);
+		break;
+	case FZ_BATCH:
+		called_all(shot, &out.batch);
 		break;
 	case FZ_WAIT:
 		if (shot->at == shot->own && !is_outcome(out.wait.status))

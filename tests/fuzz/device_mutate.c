@@ -128,7 +128,11 @@ static struct fz_val any_value(struct fz_rng *rng, const struct fz_field *field)
 	case FZF_ADDRESS:
 	case FZF_RELEASE:
 	case FZF_OFFSETS:
+	case FZF_CALLS:
 		return any_address(rng);
+	case FZF_STRIDE:
+		val.n = one_in(rng, 2) ? (int)sizeof(struct symphony_call) : any_number(rng);
+		break;
 	case FZF_DEADLINE:
 		if (one_in(rng, 6))
 			return val;
@@ -163,7 +167,7 @@ static uint8_t any_kind(struct fz_rng *rng)
 		FZ_CALL, FZ_CALL, FZ_SEND, FZ_SEND, FZ_SEND, FZ_RECV, FZ_RECV, FZ_RECV,
 		FZ_REPLY, FZ_REPLY, FZ_CLAIM, FZ_CLAIM, FZ_JOIN, FZ_CANCEL, FZ_RELEASE,
 		FZ_CLOSE, FZ_OPEN, FZ_WATCH, FZ_DRAIN, FZ_UNCLAIM, FZ_WAIT, FZ_OPFDS,
-		FZ_REAP, FZ_ENDRING,
+		FZ_REAP, FZ_ENDRING, FZ_BATCH,
 	};
 
 	return one_in(rng, 4) ? fz_below(rng, FZ_KINDS) : PICK(rng, usual);

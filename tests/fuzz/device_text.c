@@ -20,6 +20,9 @@
  *	ms+20			20 ms from now
  *	rw ro none edge flip gone files pool f1.pool kern null	addresses; see enum fz_mem
  *
+ * A batch makes those CALLs and SENDs again, as SENDs, that stand right in front of it,
+ * from the first on.
+ *
  * "ring=1" and "ring=2" submit an operation to one of the thread's two rings. What came
  * of it later counts, if "reap" or the next one there sees it; EINPROGRESS until then.
  *
@@ -117,6 +120,9 @@ static const char *const none[] = { NULL };
 	  F(symphony_wait, offset, FZF_OUT), RING, PLACE }
 
 #define ERRNOS(...)	(const int []){ __VA_ARGS__, 0 }
+#define SEND_ERRNOS								\
+	ERRNOS(ENOENT, ECONNREFUSED, EMSGSIZE, EAGAIN, ENOBUFS, EDQUOT,		\
+	       ETIMEDOUT, ESRCH, EINTR, EBADF, ELOOP)
 
 const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	[FZ_OPEN] = { "open", .field = { PSEUDO("nonblock", FZF_NUM, NUM(0)) } },
@@ -165,8 +171,7 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	},
 	[FZ_SEND] = {
 		"send", SYMPHONY_IOC_SEND, sizeof(struct symphony_call),
-		ERRNOS(ENOENT, ECONNREFUSED, EMSGSIZE, EAGAIN, ENOBUFS, EDQUOT,
-		       ETIMEDOUT, ESRCH, EINTR, EBADF, ELOOP),
+		SEND_ERRNOS,
 		CALL,
 	},
 	[FZ_RECV] = {
@@ -267,6 +272,14 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		  F(symphony_fds, offset, FZF_SLOT, OWN(FZ_MSG_OFF)),
 		  F(symphony_fds, nr, FZF_ROOM, NUM(SYMPHONY_FDS_MAX)),
 		  F(symphony_fds, fds, FZF_OFFSETS), PLACE },
+	},
+	[FZ_BATCH] = {
+		"batch", SYMPHONY_IOC_SEND_BATCH, sizeof(struct symphony_send_batch),
+		SEND_ERRNOS,
+		{ SIZE(symphony_send_batch), FLAGS(symphony_send_batch, none),
+		  F(symphony_send_batch, calls, FZF_CALLS),
+		  F(symphony_send_batch, stride, FZF_STRIDE),
+		  F(symphony_send_batch, nr, FZF_ROOM, NUM(1)), RING, PLACE },
 	},
 	[FZ_REAP] = { "reap", .field = { PSEUDO("ring", FZF_RING, NUM(1)) } },
 	[FZ_ENDRING] = { "endring", .field = { PSEUDO("ring", FZF_RING, NUM(1)) } },
