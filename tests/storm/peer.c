@@ -21,8 +21,8 @@ void jostle(struct dice *dice)
 {
 	cpu_set_t cpus;
 	int nr = sysconf(_SC_NPROCESSORS_ONLN), one = roll(dice, nr);
-	/* Where all is slow, who is behind by much would be there for minutes. */
-	int nice_max = 10 / storm->slow;
+	/* Who is behind by much would be there for long, where all is slow for minutes. */
+	int nice_max = storm->slow > 1 ? 2 : 5;
 	struct sched_param param = {};
 
 	switch (roll(dice, 8)) {
@@ -228,10 +228,10 @@ static void calm_down(struct peer *peer)
 {
 	change_to_calm(peer);
 	while (storm->phase != OVER && (peer->requesting || peer->pending))
-		dev_nap(5);
+		dev_nap(50);
 	storm->quiet++;
 	while (storm->phase != OVER)
-		dev_nap(5);
+		dev_nap(50);
 	peer->stop = true;
 	if (peer->requesting || peer->pending)
 		FAULT("calls without an outcome", peer->requesting, peer->pending);

@@ -372,22 +372,23 @@ void *receiver_main(void *arg)
 	log_begin(r.who);
 	for (__u64 nr = 1; !peer->ended; nr++) {
 		struct dice dice = dice_of(storm->seed, r.who, nr);
-		bool last = peer->stop;
-		int n;
+		bool last = peer->stop, storming = storm->phase == STORMING;
+		/* Hundreds who look that often leave no time for those who have to do. */
+		int ms = storming ? 20 : 200, n;
 
-		if (once(&dice, 64))
+		if (storming && once(&dice, 64))
 			jostle(&dice);
-		if (once(&dice, 128))
+		if (storming && once(&dice, 128))
 			dev_nap(roll(&dice, 20));
 		n = !last && storm->rings && once(&dice, 3) ?
-			ring_recv(peer, offsets, 1 + roll(&dice, 8), 20, &dice) :
-			ep_recv(&peer->ep, offsets, 1 + roll(&dice, 8), last ? -1 : 20);
+			ring_recv(peer, offsets, 1 + roll(&dice, 8), ms, &dice) :
+			ep_recv(&peer->ep, offsets, 1 + roll(&dice, 8), last ? -1 : ms);
 		if (n < 0 && n != -ETIMEDOUT && n != -EINTR && n != -EAGAIN && !peer->ended)
 			FAULT("RECV", n, 0);
 		if (last && n <= 0)
 			break;
 		/* Nothing comes: maybe for want of the room that is hoarded here. */
-		if (n <= 0 || storm->phase != STORMING) {
+		if (n <= 0 || !storming) {
 			answer_late(&r, 0);
 			give_all_back(&r);
 		}

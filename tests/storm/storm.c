@@ -280,7 +280,7 @@ static void blow(struct ep *own, __u64 until, __u64 calls)
 /* Everyone who was killed last lives once more, and gets all that is under way. */
 static void calm(struct ep *own)
 {
-	__u64 until = dev_after(60000 * storm->slow);
+	__u64 until;
 	int i;
 
 	resume(true);
@@ -293,6 +293,8 @@ static void calm(struct ep *own)
 		if (!slots[i].pid)
 			start(i, own);
 	storm->phase = CALMING;
+	/* From here on: to die can take long, as long as the others storm. */
+	until = dev_after(60000 * storm->slow);
 	while (storm->quiet < (int)storm->peers && dev_now() < until) {
 		/* Who ends now was not told to, but what disturbs it can be from before. */
 		while ((i = reap()) >= 0)
