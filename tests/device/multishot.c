@@ -11,10 +11,6 @@
 #include "ring.h"
 #include "../without/rings.h"
 
-#ifndef IORING_URING_CMD_MULTISHOT
-#define IORING_URING_CMD_MULTISHOT	(1U << 1)
-#endif
-
 #define BUFFERS	16	/* more than there is room for completions */
 #define ROOM	4	/* offsets in one */
 #define GROUP	3

@@ -7,6 +7,10 @@
 
 #include "device.h"
 
+#ifndef IORING_URING_CMD_MULTISHOT
+#define IORING_URING_CMD_MULTISHOT	(1U << 1)
+#endif
+
 /* The ways in which completions reach a ring. */
 #define RING_PLAIN	0U
 #define RING_DEFER	(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)

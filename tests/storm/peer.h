@@ -122,6 +122,9 @@ void request_outcome(struct peer *peer, __u64 tag, struct symphony_call *call);
 void ring_calls(struct requester *r, __u64 first, struct dice *dice);
 /* As ep_recv(). */
 int ring_recv(struct peer *peer, __u32 *offsets, __u32 max, int ms, struct dice *dice);
+/* Likewise with a RECV that goes on, at most MULTISHOT_MAX messages. */
+#define MULTISHOT_MAX	40
+int ring_recv_multishot(struct peer *peer, __u32 *offsets, int ms, struct dice *dice);
 /* As the ioctl of an operation that does not wait. */
 int ring_once(struct ep *ep, unsigned long op, void *arg, struct dice *dice);
 /* The calling thread's: it has none any more. */

@@ -361,7 +361,7 @@ static int take(struct receiver *r, __u32 *offsets, int nr)
 void *receiver_main(void *arg)
 {
 	struct peer *peer = arg;
-	__u32 offsets[8];
+	__u32 offsets[MULTISHOT_MAX];
 	static atomic_int turn;
 	struct receiver r = {
 		.peer = peer,
@@ -380,9 +380,12 @@ void *receiver_main(void *arg)
 			jostle(&dice);
 		if (storming && once(&dice, 128))
 			dev_nap(roll(&dice, 20));
-		n = !last && storm->rings && once(&dice, 3) ?
-			ring_recv(peer, offsets, 1 + roll(&dice, 8), ms, &dice) :
-			ep_recv(&peer->ep, offsets, 1 + roll(&dice, 8), last ? -1 : ms);
+		if (last || !storm->rings || !once(&dice, 3))
+			n = ep_recv(&peer->ep, offsets, 1 + roll(&dice, 8), last ? -1 : ms);
+		else if (once(&dice, 2))
+			n = ring_recv(peer, offsets, 1 + roll(&dice, 8), ms, &dice);
+		else
+			n = ring_recv_multishot(peer, offsets, ms, &dice);
 		if (n < 0 && n != -ETIMEDOUT && n != -EINTR && n != -EAGAIN && !peer->ended)
 			FAULT("RECV", n, 0);
 		if (last && n <= 0)
