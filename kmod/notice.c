@@ -4,7 +4,7 @@
  *
  * A notice takes a granule of the endpoint's own pool. Where there is none, it
  * is kept on the list of the untold, and tried again when room was freed: it
- * comes late, but it comes. A GONE has its granule from the time of the WATCH.
+ * comes late, but it comes. A GONE is promised its granule by the WATCH.
  * That a call was cancelled needs no memory at all: the call, which stood in
  * the queue as a request before, stands there again.
  */
@@ -13,6 +13,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "notice.h"
+#include "room.h"
 
 /**
  * symp_notice_alloc() - prepare a notice
@@ -52,11 +53,21 @@ static bool take_room(struct symp_endpoint *ep, struct symp_item *item)
 	return item->offset != SYMPHONY_NO_OFFSET;
 }
 
-/* Set the room aside now. Endpoint's lock held. Return: 0 or -ENOBUFS. */
+/* Let there be room when it is told. Endpoint's lock held. Return: 0 or -ENOBUFS. */
 int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice)
 {
 	lockdep_assert_held(&ep->lock);
-	return take_room(ep, &notice->item) ? 0 : -ENOBUFS;
+	notice->promised = symp_pool_promise(ep->pool);
+	return notice->promised ? 0 : -ENOBUFS;
+}
+
+/* It will not be told: others may have the room. Endpoint's lock held. */
+void symp_notice_unreserve(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	lockdep_assert_held(&ep->lock);
+	symp_pool_unpromise(ep->pool);
+	take_room(ep, &notice->item);
+	symp_room_free(ep, NULL, notice->item.offset);
 }
 
 static void write_notice(struct symp_endpoint *ep, struct symp_item *item)
@@ -103,6 +114,8 @@ static void push(struct symp_endpoint *ep, struct symp_item *item)
 /* Tell @ep, which is alive and locked; @notice is its queue's from now on. */
 void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice)
 {
+	if (notice->promised)
+		symp_pool_unpromise(ep->pool);
 	push(ep, &notice->item);
 }
 

@@ -9,6 +9,7 @@
  * struct symp_notice - a message of the kernel's own, freed when it is received
  * @item: in the endpoint's queue, or on its list of the untold
  * @type: enum symphony_msg_type
+ * @promised: its granule, by the endpoint's pool
  * @cookie: as in struct symphony_msg
  * @about: whom it is about, as its receiver sees it; zero for nobody
  * @handle: as in struct symphony_msg
@@ -16,6 +17,7 @@
 struct symp_notice {
 	struct symp_item item;
 	u16 type;
+	bool promised;
 	u64 cookie;
 	struct symp_identity about;
 	u64 handle;
@@ -26,6 +28,7 @@ struct symp_notice *symp_notice_alloc(u16 type,
 				      const struct symp_endpoint *to,
 				      u64 handle, u64 cookie);
 int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice);
+void symp_notice_unreserve(struct symp_endpoint *ep, struct symp_notice *notice);
 void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice);
 void symp_notice_push_cancelled(struct symp_endpoint *ep, struct symp_call *call);
 void symp_notice_retry(struct symp_endpoint *ep);

@@ -197,7 +197,7 @@ u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind)
 {
 	struct symp_slice *s;
 
-	if (granules > pool->nr)
+	if (granules > pool->free)
 		return SYMPHONY_NO_OFFSET;
 	s = take_spare(pool, granules) ?: carve(pool, granules);
 	if (!s) {
@@ -228,6 +228,27 @@ void symp_pool_free(struct symp_pool *pool, u32 offset)
 	pool->spare[fl][sl] = offset / SYMPHONY_POOL_ALIGN;
 	pool->nr_spare++;
 	pool->free += s->len;
+}
+
+/**
+ * symp_pool_promise() - keep a granule free, no matter which
+ * @pool: the pool; its endpoint's lock is held
+ *
+ * What is kept so for long is nowhere, and does not part what is free in two.
+ * Return: whether there is one.
+ */
+bool symp_pool_promise(struct symp_pool *pool)
+{
+	if (!pool->free)
+		return false;
+	pool->free--;
+	return true;
+}
+
+/* Now there is one to be taken. Endpoint's lock held. */
+void symp_pool_unpromise(struct symp_pool *pool)
+{
+	pool->free++;
 }
 
 /* Without preemption others would have to wait for the whole copy. */

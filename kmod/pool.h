@@ -71,7 +71,7 @@ struct symp_slice {
  * @account: charged for them, referenced
  * @slices: one per granule
  * @nr: how many granules
- * @free: how many of them are in use by nobody
+ * @free: how many of them are in use by nobody and promised to nobody
  * @fl: which first-level classes have a free slice
  * @sl: likewise second-level classes
  * @heads: the free slices of each class
@@ -103,6 +103,8 @@ void symp_pool_destroy(struct symp_pool *pool);
 int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma);
 u32 symp_pool_alloc(struct symp_pool *pool, u32 granules, enum symp_kind kind);
 void symp_pool_free(struct symp_pool *pool, u32 offset);
+bool symp_pool_promise(struct symp_pool *pool);
+void symp_pool_unpromise(struct symp_pool *pool);
 struct symp_slice *symp_pool_next(struct symp_pool *pool, struct symp_slice *s);
 struct symp_slice *symp_pool_find(struct symp_pool *pool, u32 offset,
 				  enum symp_kind kind);

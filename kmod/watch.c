@@ -45,7 +45,7 @@ static void watch_drop(struct symp_watch *watch)
 
 	scoped_guard(spinlock, &ep->lock)
 		if (!ep->dead)
-			symp_room_free(ep, NULL, watch->notice->item.offset);
+			symp_notice_unreserve(ep, watch->notice);
 	watch_free(watch);
 }
 

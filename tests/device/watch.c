@@ -270,6 +270,46 @@ TEST_F(watch, has_its_room_set_aside)
 	ep_close(&duo.server);
 }
 
+/* Wherever the pool had room at the time: a large body needs much in one piece. */
+TEST_F(watch, does_not_stand_in_the_way_of_large_bodies)
+{
+	static const unsigned char body[24 << 10];
+	struct symphony_call call = { .size = sizeof(call), .flags = SYMPHONY_CALL_ONEWAY };
+	__u32 offsets[SYMPHONY_POOL_MIN / SYMPHONY_POOL_ALIGN], nr = 0;
+	struct ep targets[8];
+	int n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
+		ASSERT_EQ(0, ep_join(&targets[i], SYMPHONY_POOL_MIN));
+	ASSERT_EQ(0, ep_claim(&self->watcher, "svc", &call.handle));
+	/* One that sends gets half of the pool, two get more. */
+	for (int i = 0; i < 2; i++)
+		do
+			call.id = 0;
+		while (!ep_send(&targets[i], &call));
+	while ((n = ep_recv(&self->watcher, offsets + nr, 16, -1)) > 0)
+		nr += n;
+	ASSERT_EQ(-EAGAIN, n);
+	ASSERT_GE(nr, ARRAY_SIZE(offsets) / 2);
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		__u32 *offset = &offsets[i * nr / ARRAY_SIZE(targets)];
+
+		ASSERT_EQ(0, ep_release_at(&self->watcher, *offset));
+		ASSERT_EQ(0, ep_watch(&self->watcher, targets[i].id, i, 0));
+		*offset = SYMPHONY_NO_OFFSET;
+	}
+	for (__u32 i = 0; i < nr; i++)
+		if (offsets[i] != SYMPHONY_NO_OFFSET)
+			ASSERT_EQ(0, ep_release_at(&self->watcher, offsets[i]));
+	call.id = 0;
+	call.body = (uintptr_t)body;
+	call.body_len = sizeof(body);
+	EXPECT_EQ(0, ep_send(&targets[0], &call));
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
+		ep_close(&targets[i]);
+	EXPECT_EQ(1 + ARRAY_SIZE(targets), ep_recv(&self->watcher, offsets, 16, DEV_LONG));
+}
+
 TEST_F(watch, a_notice_not_received_goes_with_its_watcher)
 {
 	ASSERT_EQ(0, ep_watch(&self->watcher, self->target.id, 7, 0));
