@@ -95,8 +95,9 @@ PEER_OF = {
 
 GROWTH = 1.03
 # Of rows in which both processes have event loops that wait for each other, or many
-# tasks do: who runs when differs from boot to boot, by up to 3 %.
-GROWTH_OF = {"python-remote-async": 1.08, "python-flight": 1.08, "python-flight-async": 1.08}
+# tasks do: who runs when differs from boot to boot, by up to 3 %, and by 7 % for the
+# peer of those in flight.
+GROWTH_OF = {"python-remote-async": 1.08, "python-flight": 1.1, "python-flight-async": 1.1}
 # Of a figure over that at the first count.
 FLATNESS = 1.05
 # Instructions, asserted on the baseline's kernel. A pair is a difference.
