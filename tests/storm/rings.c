@@ -210,6 +210,8 @@ int ring_recv_multishot(struct peer *peer, __u32 *offsets, int ms, struct dice *
 	/* What another file than the endpoint's says is no news. */
 	if (end == -EOPNOTSUPP && !peer->ended)
 		missing = true;
+	if (end && end != -ECANCELED && end != -ENOBUFS && end != -EOPNOTSUPP && !peer->ended)
+		FAULT("the end of a RECV that went on", end, nr);
 	if (nr)
 		return nr;
 	return end == -ECANCELED || end == -ENOBUFS || end == -EOPNOTSUPP ? -EAGAIN : end;
