@@ -61,7 +61,10 @@ int symp_notice_reserve(struct symp_endpoint *ep, struct symp_notice *notice)
 	return notice->promised ? 0 : -ENOBUFS;
 }
 
-/* It will not be told: others may have the room. Endpoint's lock held. */
+/*
+ * It will not be told: others may have the room, which is taken, as what was
+ * promised is there, and freed for whoever waits. Endpoint's lock held.
+ */
 void symp_notice_unreserve(struct symp_endpoint *ep, struct symp_notice *notice)
 {
 	lockdep_assert_held(&ep->lock);
