@@ -307,7 +307,8 @@ TEST_F(watch, does_not_stand_in_the_way_of_large_bodies)
 	EXPECT_EQ(0, ep_send(&targets[0], &call));
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
 		ep_close(&targets[i]);
-	EXPECT_EQ(1 + ARRAY_SIZE(targets), ep_recv(&self->watcher, offsets, 16, DEV_LONG));
+	for (size_t i = 0; i < 1 + ARRAY_SIZE(targets); i++)
+		EXPECT_NE(NULL, ep_next(&self->watcher, DEV_LONG));
 }
 
 TEST_F(watch, a_notice_not_received_goes_with_its_watcher)
