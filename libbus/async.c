@@ -528,8 +528,6 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	slot->fn = fn;
 	slot->userdata = userdata;
 	slot->service = service;
-	slot->id = 0;
-	slot->body = NULL;
 	slot->call = (struct symphony_call){
 		.size = sizeof(slot->call),
 		.flags = chain.flags | SYMPHONY_CALL_NOTIFY,

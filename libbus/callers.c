@@ -29,29 +29,39 @@ static void gone(uint64_t endpoint, void *userdata)
 	pit_put(pit);
 }
 
-static int watch(struct sbus_pit *pit, uint64_t endpoint)
+/* Watches @endpoint, with a reference to the host that gone() drops. */
+static int begin_locked(struct sbus_pit *pit, struct sbus *bus, uint64_t endpoint)
 {
 	struct sbus_slot *slot;
+	int r;
+
+	pit_get(pit);
+	r = sbus_watch(bus, endpoint, gone, pit, &slot);
+	if (r) {
+		pit_put(pit);
+		return r;
+	}
+	r = idmap_set(&pit->watched, endpoint, slot);
+	if (!r)
+		return 0;
+	/* If it cannot be cancelled any more, gone() is on its way. */
+	if (!sbus_slot_cancel(slot))
+		pit_put(pit);
+	sbus_slot_unref(slot);
+	return r;
+}
+
+static int watch(struct sbus_pit *pit, uint64_t endpoint)
+{
 	struct sbus *bus;
 	int r = 0;
 
 	pthread_mutex_lock(&pit->lock);
 	bus = pit->served ? pit->served : pit->bus;
-	if (!bus) {
+	if (!bus)
 		r = -ENODEV;
-	} else if (!idmap_get(&pit->watched, endpoint)) {
-		pit_get(pit);
-		r = sbus_watch(bus, endpoint, gone, pit, &slot);
-		if (r)
-			pit_put(pit);
-		else
-			r = idmap_set(&pit->watched, endpoint, slot);
-		if (r == -ENOMEM) {
-			sbus_slot_cancel(slot);
-			sbus_slot_unref(slot);
-			pit_put(pit);
-		}
-	}
+	else if (!idmap_get(&pit->watched, endpoint))
+		r = begin_locked(pit, bus, endpoint);
 	pthread_mutex_unlock(&pit->lock);
 	return r;
 }

@@ -22,10 +22,10 @@ struct sbus_slot *slot_take_locked(struct sbus *bus, enum slot_kind kind, bool u
 	}
 	if (!slot)
 		return NULL;
+	_Static_assert(offsetof(struct sbus_slot, call) + sizeof(slot->call) == sizeof(*slot), "");
+	memset(slot, 0, offsetof(struct sbus_slot, call));
 	slot->kind = kind;
 	slot->bus = bus;
-	slot->cancelled = false;
-	slot->parcel = NULL;
 	slot->refs = user ? 2 : 1;
 	slot->user_refs = user ? 1 : 0;
 	list_init(&slot->node);

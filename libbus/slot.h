@@ -11,13 +11,15 @@ enum slot_kind {
 };
 
 /*
- * enum slot_state - where a call is; a watch is SENT, then DONE
+ * enum slot_state - where a call is; a watch is NEW, SENT, then DONE
  *
- *	WAITING <-> SENDING -> SENT -> DONE (without a callback at once)
- *	   |           |                ^
- *	   '-> OVER <--'----------------'
+ *	NEW --> SENDING -> SENT -> DONE (without a callback at once)
+ *	  |     ^    |              ^
+ *	  v     v    |              |
+ *	WAITING -----+---> OVER ----'
  */
 enum slot_state {
+	SLOT_NEW = 0,		/* on no list yet */
 	SLOT_WAITING,		/* here, for room or to be uncorked: on its service's list */
 	SLOT_SENDING,		/* a thread is in SEND */
 	SLOT_SENT,		/* the kernel owes the outcome */
@@ -36,6 +38,7 @@ struct sbus_slot {
 	bool cancelled;
 	struct list node;
 	struct parcel *parcel;	/* until the call is made, or NULL */
+	void *userdata;		/* in a spare slot: the next one */
 
 	union {
 		struct {
@@ -43,7 +46,6 @@ struct sbus_slot {
 			struct service *service;
 			int status;		/* OVER */
 			uint64_t id;
-			struct symphony_call call;
 			void *body;		/* a copy, while it waits */
 		};
 		struct {
@@ -51,10 +53,16 @@ struct sbus_slot {
 			struct watch *watch;
 		};
 	};
-	void *userdata;
+
+	/* Last, because slot_take_locked() zeroes all that comes before it. */
+	struct symphony_call call;
 };
 
-/* A slot with one reference of the library's, and one of the user's if @user. */
+/*
+ * A slot with one reference of the library's, and one of the user's if @user. All
+ * of it is zero but for what the parameters say, whatever the slot was before; of
+ * @call, which the caller writes as a whole, nothing may be read before that.
+ */
 struct sbus_slot *slot_take_locked(struct sbus *bus, enum slot_kind kind, bool user);
 /* Drops one of the library's. */
 void slot_put(struct sbus_slot *slot);

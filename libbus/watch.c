@@ -53,6 +53,16 @@ static int get_locked(struct sbus *bus, uint64_t endpoint, struct watch **ret)
 	return 0;
 }
 
+/* Ends a watch that has no slot, unless its callbacks run: it is freed after them. */
+static void put_locked(struct sbus *bus, struct watch *watch)
+{
+	if (!list_empty(&watch->slots) || idmap_get(&bus->watched, watch->endpoint) != watch)
+		return;
+	idmap_remove(&bus->watched, watch->endpoint);
+	set_in_kernel(bus, watch->endpoint, SYMPHONY_WATCH_REMOVE);
+	free(watch);
+}
+
 SBUS_API int sbus_watch(struct sbus *bus, uint64_t endpoint, sbus_gone_fn fn, void *userdata,
 			struct sbus_slot **ret)
 {
@@ -68,8 +78,10 @@ SBUS_API int sbus_watch(struct sbus *bus, uint64_t endpoint, sbus_gone_fn fn, vo
 	r = get_locked(bus, endpoint, &watch);
 	if (!r) {
 		slot = slot_take_locked(bus, SLOT_WATCH, ret);
-		if (!slot)
+		if (!slot) {
+			put_locked(bus, watch);
 			r = -ENOMEM;
+		}
 	}
 	if (slot) {
 		slot->gone = fn;
@@ -89,7 +101,6 @@ SBUS_API int sbus_watch(struct sbus *bus, uint64_t endpoint, sbus_gone_fn fn, vo
 int watch_cancel(struct sbus_slot *slot)
 {
 	struct sbus *bus = slot->bus;
-	struct watch *watch;
 
 	bus_lock(bus);
 	if (slot->state == SLOT_DONE) {
@@ -98,13 +109,7 @@ int watch_cancel(struct sbus_slot *slot)
 	}
 	slot->state = SLOT_DONE;
 	list_del(&slot->node);
-	watch = slot->watch;
-	/* Off the map: its callbacks are running, and it is freed after them. */
-	if (list_empty(&watch->slots) && idmap_get(&bus->watched, watch->endpoint) == watch) {
-		idmap_remove(&bus->watched, watch->endpoint);
-		set_in_kernel(bus, watch->endpoint, SYMPHONY_WATCH_REMOVE);
-		free(watch);
-	}
+	put_locked(bus, slot->watch);
 	bus_unlock(bus);
 	slot_put(slot);
 	return 0;

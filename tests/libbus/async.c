@@ -215,6 +215,39 @@ TEST_F(async, too_many_waiting_calls_are_refused)
 	EXPECT_EQ(counted.told, counted.errors);
 }
 
+/* What a slot was used for before does not show in what it is used for next. */
+TEST_F(async, every_accepted_call_has_one_outcome_also_where_others_are_refused)
+{
+	struct sbus_params params = {
+		.size = sizeof(params), .bus = test_bus(), .queue_max = 8,
+	};
+	struct count before = { .last = -1 }, counted = { .last = -1 };
+	int accepted = 0, refused = 0, r;
+	static char body[20000];
+	struct sbus *bus;
+
+	ASSERT_EQ(0, sbus_open(&bus, &params, &self->error));
+	/* From here on there are slots to be used again. */
+	ASSERT_EQ(0, send_numbers(bus, "echo", 64, 16, count, &before, &self->error));
+	process_until(bus, &before.told, 64);
+	ASSERT_EQ(64, before.told);
+	for (int i = 0; i < 64; i++) {
+		struct sbus_request request = request_for("echo", "keep", body, sizeof(body));
+
+		request.timeout = 300 * MS;
+		r = sbus_call_async(bus, &request, count, &counted, NULL, &self->error);
+		ASSERT_TRUE(!r || r == -ENOBUFS) TH_LOG("%d", r);
+		accepted += !r;
+		refused += !!r;
+	}
+	EXPECT_LT(0, refused);
+	process_until(bus, &counted.told, accepted);
+	EXPECT_EQ(accepted, counted.told);
+	EXPECT_EQ(accepted, counted.errors);
+	sbus_unref(bus);
+	EXPECT_EQ(accepted, counted.told);
+}
+
 TEST_F(async, close_ends_every_call_once)
 {
 	struct count counted = { .last = -1 };

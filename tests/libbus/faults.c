@@ -261,4 +261,58 @@ TEST_F(faults, leave_nothing_of_a_large_body)
 	TH_LOG("%d things failed, %d were errors", nth - 1, errors);
 }
 
+static int nothing_to_handle(struct sbus_message *request, void *userdata)
+{
+	(void)request;
+	(void)userdata;
+	return 0;
+}
+
+/* A member watches an endpoint while the @nth thing fails: the result. */
+static int watch_once(struct sbus *bus, struct sbus *other, int nth)
+{
+	struct sbus_member *member;
+	struct sbus_pit *pit;
+	int r;
+
+	if (sbus_pit_new(&pit) || sbus_pit_add(pit, &probe, NULL, NULL) ||
+	    sbus_pit_start(pit, bus, NULL))
+		return -EINVAL;
+	sbus_set_handler(bus, nothing_to_handle, NULL);
+	member = sbus_pit_lookup(pit, "probe");
+	probe_seen.gone = 0;
+	left = nth;
+	sbus_member_lock(member);
+	r = sbus_member_watch(member, sbus_endpoint(other));
+	sbus_member_unlock(member);
+	left = 0;
+	sbus_unref(other);
+	while (sbus_wait(bus, sbus_now() + (r ? 20 : 5000) * MS) > 0 && !probe_seen.gone)
+		sbus_process(bus);
+	sbus_pit_unref(pit);
+	return r;
+}
+
+TEST(watch_that_cannot_be_made_leaves_nothing)
+{
+	int before = files_open(), errors = 0, nth, r;
+
+	for (nth = 1; nth < MOST; nth++) {
+		struct sbus *bus = test_open(), *other = test_open();
+
+		ASSERT_NE(NULL, other);
+		failed = NULL;
+		r = watch_once(bus, other, nth);
+		EXPECT_TRUE(!r || r == -ENOMEM) TH_LOG("number %d, %s: %d", nth, failed, r);
+		EXPECT_EQ(!r, probe_seen.gone) TH_LOG("number %d, %s", nth, failed);
+		sbus_unref(bus);
+		EXPECT_EQ(before, files_open()) TH_LOG("number %d, %s", nth, failed);
+		errors += !!r;
+		if (!failed)
+			break;
+	}
+	EXPECT_LT(nth, MOST);
+	EXPECT_LT(0, errors);
+}
+
 TEST_HARNESS_MAIN
