@@ -396,15 +396,41 @@ void symp_pool_destroy(struct symp_pool *pool)
 	kfree(pool);
 }
 
-/* Map the pool into its owner, for reading and for good. */
+/*
+ * A mapping holds the pool: what it keeps of the pages stays charged, whoever
+ * has the mapping after the endpoint died. That is a process that shares the
+ * owner's memory, or a child for which the owner undid VM_DONTCOPY.
+ */
+static void mapping_open(struct vm_area_struct *vma)
+{
+	symp_pool_get(vma->vm_private_data);
+}
+
+static void mapping_close(struct vm_area_struct *vma)
+{
+	symp_pool_put(vma->vm_private_data);
+}
+
+static const struct vm_operations_struct mapping_ops = {
+	.open = mapping_open,
+	.close = mapping_close,
+};
+
+/* Map the pool into its owner, for reading only and for good. */
 int symp_pool_mmap(struct symp_pool *pool, struct vm_area_struct *vma)
 {
 	unsigned long nr = vma_pages(vma);
+	int err;
 
 	if (vma->vm_pgoff || nr > pool->nr_pages || !(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
-	if (vma->vm_flags & VM_WRITE)
+	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
 		return -EACCES;
-	vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND, VM_MAYWRITE);
-	return vm_insert_pages(vma, vma->vm_start, pool->pages, &nr);
+	vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND, VM_MAYWRITE | VM_MAYEXEC);
+	err = vm_insert_pages(vma, vma->vm_start, pool->pages, &nr);
+	if (err)
+		return err;
+	vma->vm_private_data = symp_pool_get(pool);
+	vma->vm_ops = &mapping_ops;
+	return 0;
 }

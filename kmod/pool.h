@@ -64,7 +64,7 @@ struct symp_slice {
 
 /**
  * struct symp_pool - pages, mapped for the kernel, and what is in them
- * @ref: the endpoint while it lives, and every copier
+ * @ref: the endpoint while it lives, every copier, and every mapping
  * @base: the kernel's mapping
  * @pages: the pages
  * @nr_pages: how many

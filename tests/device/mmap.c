@@ -82,6 +82,36 @@ TEST_F(pool, refuses_to_become_writable)
 	}
 }
 
+TEST_F(pool, is_not_executable)
+{
+	EXPECT_EQ(-EACCES, map(self->ep.fd, self->page, PROT_READ | PROT_EXEC,
+			       MAP_SHARED, 0));
+	EXPECT_EQ(-1, mprotect((void *)self->ep.pool, self->page,
+			       PROT_READ | PROT_EXEC));
+	EXPECT_EQ(EACCES, errno);
+}
+
+TEST_F(pool, cannot_be_mapped_twice_by_mremap)
+{
+	void *pool = (void *)self->ep.pool;
+
+	EXPECT_EQ(MAP_FAILED, mremap(pool, 0, self->ep.size, MREMAP_MAYMOVE));
+	EXPECT_EQ(MAP_FAILED, mremap(pool, self->ep.size, self->ep.size,
+				     MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
+}
+
+TEST_F(pool, can_be_moved_by_mremap)
+{
+	void *to = mmap(NULL, self->ep.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+	size_t at = (const unsigned char *)self->msg - self->ep.pool;
+
+	ASSERT_EQ(to, mremap((void *)self->ep.pool, self->ep.size, self->ep.size,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	self->ep.pool = to;
+	EXPECT_EQ(0, memcmp(self->ep.pool + at + sizeof(*self->msg), "hello", 5));
+}
+
 TEST_F(pool, is_not_written_through_proc_mem)
 {
 	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);

@@ -6,6 +6,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <kselftest_harness.h>
 
 #include "device.h"
@@ -427,6 +429,70 @@ TEST_F(use, is_none_of_the_dead_whatever_others_keep)
 	EXPECT_UNUSED(use_of(ALICE));
 }
 
+/* A child can have the mapping of a dead endpoint: it goes on counting. */
+TEST_F(use, is_what_a_child_has_of_a_pool)
+{
+	struct kid alice;
+
+	AS_ALICE(&alice) {
+		struct kid owner;
+		struct ep ep;
+		__s64 pid = 0;
+
+		/* So that it can wait for the owner's child. */
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		if (!kid_fork(&owner)) {
+			EXPECT_EQ(0, ep_join_bus(&ep, dev_bus(), 0, 0, MIB));
+			/* 7.3 refuses. */
+			if (!madvise((void *)ep.pool, ep.size, MADV_DOFORK)) {
+				pid = fork();
+				if (!pid) {
+					close(ep.fd);
+					for (;;)
+						pause();
+				}
+			}
+			kid_tell(&owner, pid);
+			_exit(0);
+		}
+		EXPECT_EQ(0, kid_hear(&owner, &pid));
+		EXPECT_EQ(0, kid_reap(&owner));
+		EXPECT_USE(use(), 0, 0, pid ? MIB : 0, 0, 0);
+		if (pid) {
+			EXPECT_EQ(0, kill(pid, SIGKILL));
+			EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+			EXPECT_UNUSED(use());
+		}
+	}
+	EXPECT_EQ(0, kid_reap(&alice));
+}
+
+static int join_and_exit(void *ep)
+{
+	return ep_join_bus(ep, dev_bus(), 0, 0, MIB);
+}
+
+/* So can a process with the memory of one that exited. */
+TEST_F(use, is_what_shared_memory_has_of_a_pool)
+{
+	struct kid kid;
+
+	AS_ALICE(&kid) {
+		static char stack[64 << 10] __attribute__((aligned(16)));
+		struct ep ep = {};
+		int status;
+		pid_t pid;
+
+		pid = clone(join_and_exit, stack + sizeof(stack), CLONE_VM | SIGCHLD, &ep);
+		EXPECT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, status);
+		EXPECT_USE(use(), 0, 0, MIB, 0, 0);
+		EXPECT_EQ(0, munmap((void *)ep.pool, ep.size));
+		EXPECT_UNUSED(use());
+	}
+	EXPECT_EQ(0, kid_reap(&kid));
+}
+
 TEST_F(use, in_nested_namespaces_is_each_owners)
 {
 	struct kid outer;
@@ -466,7 +532,7 @@ TEST_F(use, in_nested_namespaces_is_each_owners)
 	EXPECT_UNUSED(use_of(100000));
 	EXPECT_UNUSED(use_of(BOB));
 	kid_kill(&outer, SIGKILL);
-	for (int ms = 0; ms < DEV_LONG && use_of(ALICE).buses; ms += 10)
+	for (int ms = 0; ms < DEV_LONG && use_of(ALICE).pool; ms += 10)
 		dev_nap(10);
 	EXPECT_UNUSED(use_of(ALICE));
 	EXPECT_UNUSED(use_of(100007));
