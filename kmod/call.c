@@ -53,6 +53,7 @@
 
 #include "bus.h"
 #include "call.h"
+#include "clock.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "files.h"
@@ -724,7 +725,7 @@ int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
 	return 0;
 }
 
-/* Write the sender into a request's header, as the server is to see it. */
+/* Write into a request's header what depends on the server: sender and clock. */
 void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
 {
 	const struct symp_identity *from = &call->lane->sender;
@@ -733,6 +734,7 @@ void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
 	msg->pid = from->pid;
 	msg->uid = from->uid;
 	msg->gid = from->gid;
+	msg->deadline = symp_clock_move(call->deadline, call->server->clock);
 }
 
 static void write_request(struct symphony_msg *msg, struct symp_call *call,
@@ -747,7 +749,6 @@ static void write_request(struct symphony_msg *msg, struct symp_call *call,
 	msg->handle = call->handle;
 	msg->method = arg->method;
 	msg->key = arg->key;
-	msg->deadline = call->deadline;
 	msg->body_len = arg->body_len;
 	msg->content_type = arg->content_type;
 	msg->status = 0;
@@ -1066,7 +1067,8 @@ err_fault:
  * symp_call_make() - CALL and SEND
  * @ep: the current process's endpoint
  * @uarg: where the id and the slot are written before anybody can answer
- * @arg: the copy of it, flags and reserved members checked; the outcome out
+ * @arg: the copy of it, flags and reserved members checked; the outcome out, and
+ *	the deadline by the host's clock
  * @async: no thread waits for the outcome
  * @nonblock: CALL: do not wait for room
  * @cmd: with @async: the command to complete with the outcome; otherwise that
@@ -1084,8 +1086,11 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	struct symp_call *call;
 	int err;
 
-	if (arg->deadline && ktime_get_ns() >= arg->deadline)
-		return -ETIMEDOUT;
+	if (arg->deadline) {
+		arg->deadline = symp_clock_to_host(arg->deadline);
+		if (ktime_get_ns() >= arg->deadline)
+			return -ETIMEDOUT;
+	}
 	call = call_alloc(ep, arg, async, cmd);
 	if (!call)
 		return -ENOMEM;

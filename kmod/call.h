@@ -23,7 +23,7 @@ struct symphony_wait;
  * @caller: who made it, referenced
  * @handle: the service it is for
  * @cookie: SEND: the caller's
- * @deadline: CLOCK_MONOTONIC in ns, 0 for none
+ * @deadline: the host's CLOCK_MONOTONIC in ns, 0 for none
  * @async: made by SEND, or for a ring: no thread waits for the outcome
  * @oneway: nobody waits for an outcome: it has no slot, and ends where it is
  *	received

@@ -17,6 +17,7 @@
 
 #include "bus.h"
 #include "call.h"
+#include "clock.h"
 #include "compat.h"
 #include "device.h"
 #include "endpoint.h"
@@ -118,7 +119,7 @@ static int receive_init(struct symp_receive *how, u64 offsets, u32 max,
 {
 	how->offsets = u64_to_user_ptr(offsets);
 	how->max = max;
-	how->deadline = deadline;
+	how->deadline = symp_clock_to_host(deadline);
 	how->dontwait = dontwait;
 	return max && max <= SYMPHONY_BATCH_MAX ? 0 : -EINVAL;
 }

@@ -25,6 +25,7 @@
 
 #include "bus.h"
 #include "call.h"
+#include "clock.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "files.h"
@@ -121,6 +122,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	ep->pid = get_pid(task_tgid(current));
 	ep->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	ep->cred = get_current_cred();
+	ep->clock = symp_clock_offset();
 	err = xa_insert(&ep->bus->endpoints, ep->id, ep, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto err_put_identity;

@@ -28,6 +28,7 @@ struct symp_service;
  * struct symp_endpoint - who sends and receives
  * @ref: the file, every call to or from it, and passers-by
  * @id: never used twice
+ * @clock: what the owner's CLOCK_MONOTONIC was ahead of the host's at JOIN, in ns
  * @bus: its bus, referenced
  * @owner: the process it belongs to, until the file is released
  * @pid: of the owner, referenced
@@ -94,6 +95,7 @@ struct symp_service;
 struct symp_endpoint {
 	refcount_t ref;
 	u64 id;
+	s64 clock;
 	struct symp_bus *bus;
 	struct symp_owner *owner;
 	struct pid *pid;

@@ -36,7 +36,7 @@
  * symp_sleep() - until something happens
  * @done: it happened; stored with release
  * @also: so did this, or NULL
- * @deadline: CLOCK_MONOTONIC in ns, 0 for none
+ * @deadline: the host's CLOCK_MONOTONIC in ns, 0 for none
  *
  * Return: 0, -ETIMEDOUT, -ERESTARTSYS. After an error it can have happened too.
  */

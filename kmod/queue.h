@@ -45,7 +45,7 @@ struct symp_receiver {
  * @offsets: where they go, in user memory
  * @max: at most
  * @dontwait: do not sleep
- * @deadline: CLOCK_MONOTONIC, 0 for none
+ * @deadline: the host's CLOCK_MONOTONIC in ns, 0 for none
  */
 struct symp_receive {
 	u32 __user *offsets;

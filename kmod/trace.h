@@ -14,7 +14,7 @@
 
 /**
  * trace_symphony_call_made - somebody makes a call; it can still be refused
- * @call: the call, without a server
+ * @call: the call, without a server; its deadline is by the host's CLOCK_MONOTONIC
  * @arg: what the sender wrote
  */
 TRACE_EVENT(symphony_call_made,

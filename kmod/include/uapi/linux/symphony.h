@@ -14,6 +14,9 @@
  * and reserved members that are not zero give EINVAL. Members marked (out)
  * are written by the kernel, (in/out) are read and written.
  *
+ * Deadlines are CLOCK_MONOTONIC in the time namespace of the process that gives
+ * or receives them. The kernel converts them on their way from one to another.
+ *
  * Errors that any operation can give: EFAULT, EINVAL, E2BIG, ENOMEM, ENOTTY,
  * ENOTCONN (not JOINed), EPERM (the endpoint belongs to another process),
  * ESHUTDOWN (the endpoint is dead). The others stand with each operation.
@@ -181,7 +184,8 @@ enum symphony_limit {
  * @handle: the service that was called, or that the notice is about
  * @method: CALL: the caller's @method
  * @key: CALL: the caller's @key
- * @deadline: CALL: CLOCK_MONOTONIC in ns, 0 for none
+ * @deadline: CALL: CLOCK_MONOTONIC in ns, in the time namespace where the
+ *	receiver's owner JOINed; 0 for none
  * @body_len: bytes of body
  * @content_type: enum symphony_content
  * @status: REPLY: 0, or the negative errno of an outcome the kernel made:

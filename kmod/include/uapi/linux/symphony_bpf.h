@@ -52,7 +52,8 @@ struct symphony_replica {
  * @sender: id of the endpoint that makes it
  * @method: of the call
  * @key: of the call
- * @deadline: CLOCK_MONOTONIC in ns, 0 for none
+ * @deadline: by the clock of bpf_ktime_get_ns(), whatever time namespace the sender
+ *	is in; 0 for none
  * @service: handle of the service
  * @uid: of the sender, as the creator of the bus sees it
  * @body_len: bytes
@@ -172,8 +173,8 @@ struct symphony_route_ops {
  * @sender: id of the endpoint that makes it
  * @method: of the call
  * @key: of the call
- * @deadline: CLOCK_MONOTONIC in ns, 0 for none; that of a call which it is made
- *	for can be earlier
+ * @deadline: by the clock of bpf_ktime_get_ns(), whatever time namespace the sender
+ *	is in; 0 for none. That of a call which it is made for can be earlier
  * @service: handle of the service that it is for
  * @sender_service: handle of the service that the sender serves; of several, the
  *	one that it claimed first; 0 for none
