@@ -150,7 +150,6 @@ static struct symp_bus *bus_alloc(struct net *net,
 	bus->uid = current_euid();
 	bus->gid = current_egid();
 	bus->mode = args->mode;
-	mutex_init(&bus->lock);
 	xa_init(&bus->endpoints);
 	spin_lock_init(&bus->watch_lock);
 	err = reserve_names(bus, args, limit);

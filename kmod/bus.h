@@ -3,8 +3,8 @@
 #ifndef SYMP_BUS_H
 #define SYMP_BUS_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable-types.h>
 #include <linux/uidgid.h>
@@ -51,10 +51,9 @@ struct symp_bus_args {
  * @mode: permission bits
  * @node: on the list of buses, which is in the order of @id
  * @living: endpoints that are not dead; at 0 the bus leaves the list
- * @lock: guards who claims what
  * @services: handle to struct symp_service; entries stay as long as the bus
  * @names: name to struct symp_service
- * @nr_services: how many; read without
+ * @nr_services: how many
  * @endpoints: id to struct symp_endpoint, the living ones
  * @watch_lock: guards all watches between endpoints of this bus
  * @programs: those of services without one of their own; see program.c
@@ -78,11 +77,9 @@ struct symp_bus {
 	struct list_head node;
 	u32 living;
 
-	/* Who claims what. */
-	struct mutex lock;
 	struct xarray services;
 	struct rhashtable names;
-	u32 nr_services;
+	atomic_t nr_services;
 
 	struct xarray endpoints;
 	/* All watches between endpoints of this bus. */

@@ -69,10 +69,11 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	init_waitqueue_head(&ep->poll);
 	xa_init(&ep->lanes);
 	INIT_LIST_HEAD(&ep->owned);
-	INIT_LIST_HEAD(&ep->claims);
 	INIT_LIST_HEAD(&ep->watchers);
 	INIT_LIST_HEAD(&ep->watches);
 	spin_lock_init(&ep->lock);
+	INIT_LIST_HEAD(&ep->claims);
+	INIT_LIST_HEAD(&ep->activations);
 	ep->sweep_at = 64;
 	ep->tenants = RB_ROOT;
 	ep->files = RB_ROOT;
@@ -262,7 +263,8 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	symp_account_uncharge(ep->account, SYMP_CALLS, calls_charged);
 	/* Not when its memory goes: that others can put off. */
 	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
-	symp_service_unclaim_all(ep);
+	while (!symp_service_unclaim_some(ep, 64))
+		cond_resched();
 	symp_watch_endpoint_died(ep);
 	xa_erase(&ep->bus->endpoints, ep->id);
 	symp_monitor_endpoint(SYMPHONY_CMD_ENDPOINT_DEL_NTF, ep);

@@ -50,15 +50,16 @@ struct symp_service;
  * @service: it called last, or NULL; see service.c
  * @rcu: frees it
  * @owned: on the owner's list, under its lock
- * @claims: of struct symp_claim, the last one first, under the bus's lock
- * @serves: the service it claimed first, of those it is a replica of, by handle;
- *	0 for none; likewise, read without
  * @watchers: watches of others on this endpoint, under the bus's watch_lock
  * @watches: watches of this endpoint on others, under the bus's watch_lock
  * @unwatchable: nobody can watch it any more, under the bus's watch_lock
  * @lock: guards what follows; no two of these are ever held together
  * @dead: set once; nothing arrives or is taken any more
  * @pool: valid while not @dead, or with a reference to the pool
+ * @claims: of the services that it is a replica of, the first one first
+ * @activations: claims of those that it is the activator of
+ * @serves: the service of the first of @claims, by handle; 0 for none; read
+ *	without the lock
  * @epoch: how often it stopped serving something; see service.c
  * @nr_lanes: entries of @lanes
  * @sweep_at: how many of them call for a look at which have no sender left
@@ -116,8 +117,6 @@ struct symp_endpoint {
 	struct rcu_head rcu;
 
 	struct list_head owned;
-	struct list_head claims;
-	u32 serves;
 	struct list_head watchers;
 	struct list_head watches;
 	bool unwatchable;
@@ -126,6 +125,9 @@ struct symp_endpoint {
 	spinlock_t lock;
 	bool dead;
 	struct symp_pool *pool;
+	struct list_head claims;
+	struct list_head activations;
+	u32 serves;
 	u32 epoch;
 	u32 nr_lanes;
 	u32 sweep_at;

@@ -241,7 +241,7 @@ static void take_queued(struct symp_endpoint *ep, struct symp_service *service,
  * symp_move_queued() - an endpoint stopped serving: its calls go elsewhere
  * @from: the endpoint
  * @service: of which service; the change to it is visible already
- * @notice: to tell @from, or NULL; is freed
+ * @notice: to tell @from, which is freed; NULL: @from is the activator
  *
  * May sleep.
  */
@@ -258,10 +258,10 @@ void symp_move_queued(struct symp_endpoint *from, struct symp_service *service,
 			break;
 		pool = symp_pool_get(from->pool);
 		take_queued(from, service, &calls);
-		if (rcu_access_pointer(service->activator) == from)
-			service->activated = false;
 		if (notice)
 			symp_notice_push(from, no_free_ptr(notice));
+		else
+			service->activated = false;
 	}
 	kfree(notice);
 	if (!pool)

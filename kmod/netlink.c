@@ -213,7 +213,7 @@ static int tell_bus(struct sk_buff *skb, const struct genl_info *info,
 		!nla_put_u32(skb, SYMPHONY_A_NR_ENDPOINTS,
 			     READ_ONCE(bus->living)) &&
 		!nla_put_u32(skb, SYMPHONY_A_NR_SERVICES,
-			     READ_ONCE(bus->nr_services)));
+			     atomic_read(&bus->nr_services)));
 }
 
 static int tell_endpoint(struct sk_buff *skb, const struct genl_info *info,
@@ -298,7 +298,7 @@ static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 			const struct symp_service *service)
 {
 	const struct symp_replicas *replicas = rcu_dereference(service->replicas);
-	const struct symp_endpoint *activator = rcu_dereference(service->activator);
+	const struct symp_claim *activator = rcu_dereference(service->activator);
 	void *entry = entry_begin(skb, info, bus);
 
 	if (!entry)
@@ -314,7 +314,7 @@ static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 		!nla_put_u32(skb, SYMPHONY_A_NR_REPLICAS,
 			     replicas ? READ_ONCE(replicas->nr) : 0) &&
 		(!activator || !nla_put_uint(skb, SYMPHONY_A_ACTIVATOR,
-					     activator->id)) &&
+					     activator->ep->id)) &&
 		!nla_put_u32(skb, SYMPHONY_A_PARKED, READ_ONCE(service->parked)) &&
 		put_stats(skb, &service->stats));
 }
@@ -340,7 +340,7 @@ static int tell_services(struct sk_buff *skb, const struct genl_info *info,
 static int tell_replica(struct sk_buff *skb, const struct genl_info *info,
 			const struct symp_bus *bus,
 			const struct symp_service *service,
-			const struct symp_replica *replica,
+			const struct symp_claim *replica,
 			const struct symp_endpoint *ep)
 {
 	void *entry = entry_begin(skb, info, bus);
@@ -357,18 +357,20 @@ static int tell_replica(struct sk_buff *skb, const struct genl_info *info,
 /* The endpoint of @replica with the smallest id that is not below @id, or NULL. */
 static struct symp_endpoint *replica_next(const struct symp_service *service,
 					  u64 id,
-					  const struct symp_replica **replica)
+					  const struct symp_claim **replica)
 {
 	const struct symp_replicas *replicas = rcu_dereference(service->replicas);
 	struct symp_endpoint *ep, *next = NULL;
+	const struct symp_claim *claim;
 	u32 i, nr;
 
 	/* Pairs with the release in replicas_remove(). */
 	nr = replicas ? smp_load_acquire(&replicas->nr) : 0;
 	for (i = 0; i < nr; i++) {
-		ep = READ_ONCE(replicas->at[i].ep);
+		claim = rcu_dereference(replicas->at[i]);
+		ep = claim->ep;
 		if (ep->id >= id && (!next || ep->id < next->id)) {
-			*replica = &replicas->at[i];
+			*replica = claim;
 			next = ep;
 		}
 	}
@@ -378,7 +380,7 @@ static struct symp_endpoint *replica_next(const struct symp_service *service,
 static int tell_replicas(struct sk_buff *skb, const struct genl_info *info,
 			 struct dump *dump, struct symp_bus *bus)
 {
-	const struct symp_replica *replica = NULL;
+	const struct symp_claim *replica = NULL;
 	struct symp_service *service;
 	struct symp_endpoint *ep;
 	int err;

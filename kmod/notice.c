@@ -19,7 +19,7 @@
  * symp_notice_alloc() - prepare a notice
  * @type: enum symphony_msg_type
  * @about: the endpoint that it is about, or NULL
- * @to: its receiver
+ * @to: its receiver; not needed without @about
  * @handle: as in struct symphony_msg
  * @cookie: likewise
  *

@@ -79,6 +79,8 @@ static void uncount(const struct symp_program *program)
 		static_branch_dec(&symp_times);
 }
 
+static atomic64_t last_serial;
+
 static LIST_HEAD(programs);
 /* Guards the list, and every place where a program stands. */
 DEFINE_MUTEX(symp_programs_lock);
@@ -100,11 +102,9 @@ static void program_set(const struct symp_program *old,
 			struct symp_program *program)
 {
 	lockdep_assert_held(&symp_programs_lock);
-	/* Replicas come and go before this, or after it. */
-	guard(mutex)(&old->bus->lock);
 	rcu_assign_pointer(*place_of(old), program);
 	if (old->hook != SYMP_ADMIT)
-		symp_route_changed(old->hook, old->bus, old->service);
+		symp_route_changed(old->bus, old->service);
 }
 
 static struct symp_program *program_find(const struct bpf_link *link)
@@ -183,6 +183,7 @@ int symp_program_attach(const struct symp_program_args *args,
 	program->peeks = args->peeks;
 	program->times = args->times;
 	program->link = link;
+	program->serial = atomic64_inc_return(&last_serial);
 	program->bus = symp_bus_find(args->bus);
 	if (!program->bus) {
 		err = -ENOENT;
@@ -247,6 +248,7 @@ int symp_program_replace(const struct symp_program_args *args,
 	new->peeks = args->peeks;
 	new->times = args->times;
 	new->link = link;
+	new->serial = atomic64_inc_return(&last_serial);
 	count(new);
 	mutex_lock(&symp_programs_lock);
 	old = program_find(link);

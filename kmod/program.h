@@ -51,6 +51,7 @@ struct symp_program_args {
  * @ops: struct symphony_admit_ops or _route_ops, of the map that the link holds;
  *	NULL when the link ended and @fail_closed stands in its place
  * @link: whose end ends it
+ * @serial: never used twice
  * @bus: referenced while there is a link
  * @service: of the bus; NULL for all
  * @fail_closed: without it, calls are refused
@@ -67,6 +68,7 @@ struct symp_program {
 	enum symp_hook hook;
 	const void *ops;
 	struct bpf_link *link;
+	u64 serial;
 	struct symp_bus *bus;
 	struct symp_service *service;
 	bool fail_closed;

@@ -37,7 +37,7 @@ struct route {
 	const void *head;
 	u32 head_len;
 	struct symp_replicas *replicas;
-	struct symp_replica *choice;
+	struct symp_claim *choice;
 	bool missed;
 };
 
@@ -56,12 +56,12 @@ static struct symp_program *program_of(const struct symp_bus *bus,
 static bool some_take_calls(const struct symp_replicas *replicas, u32 nr)
 {
 	while (nr--)
-		if (symp_replica_takes_calls(&replicas->at[nr]))
+		if (symp_replica_takes_calls(rcu_dereference(replicas->at[nr])))
 			return true;
 	return false;
 }
 
-static struct symp_replica *ask(struct symp_program *program,
+static struct symp_claim *ask(struct symp_program *program,
 				const struct symp_service *service,
 				struct symp_replicas *replicas,
 				const struct symp_route_args *args)
@@ -112,7 +112,7 @@ static struct symp_replica *ask(struct symp_program *program,
  * Within an RCU read section. Return: the replica; NULL for the built-in policy;
  * ERR_PTR() of the errno with which the program refuses the call.
  */
-struct symp_replica *symp_route(const struct symp_service *service,
+struct symp_claim *symp_route(const struct symp_service *service,
 				struct symp_replicas *replicas,
 				const struct symp_route_args *args)
 {
@@ -136,7 +136,7 @@ struct symp_replica *symp_route(const struct symp_service *service,
 void symp_route_compare(const struct symp_service *service,
 			struct symp_replicas *replicas,
 			const struct symp_route_args *args,
-			const struct symp_replica *chosen)
+			const struct symp_claim *chosen)
 {
 	struct symp_program *shadow;
 
@@ -183,81 +183,117 @@ void symp_route_done(const struct symp_call *call, int status, u64 queue_time,
 	}
 }
 
-/* @ep became a replica of @service, or is none any more. Bus's lock held. */
-static void tell_change(enum symp_hook hook, const struct symp_service *service,
+static void tell_change(const struct symp_program *program,
+			const struct symp_service *service,
 			const struct symp_endpoint *ep, bool up)
 {
 	struct symp_replicas *replicas = rcu_dereference(service->replicas);
+	const struct symphony_route_ops *ops = program->ops;
 	struct symphony_change shown = {
 		.endpoint = ep->id,
 		.service = service->handle,
 		.nr_replicas = replicas ? READ_ONCE(replicas->nr) : 0,
 	};
-	const struct symphony_route_ops *ops;
-	const struct symp_program *program;
 
-	program = program_of(ep->bus, service, hook);
-	ops = program ? program->ops : NULL;
-	if (ops && up && ops->replica_up)
+	if (up && ops->replica_up)
 		ops->replica_up(&shown);
-	if (ops && !up && ops->replica_down)
+	if (!up && ops->replica_down)
 		ops->replica_down(&shown);
+}
+
+/*
+ * A program hears of each replica once, whether that or the program comes first.
+ * A service remembers which program it told of its replicas (@told). Before they
+ * change, and after a program came, the program to be asked is told of all that
+ * there are, unless it was. If one comes between that and the change, it is not
+ * told of the change, but then of all: it stands in its place by then, and
+ * whoever put it there waits for the service's lock.
+ */
+static const struct symp_program *program_told(enum symp_hook hook,
+					       const struct symp_bus *bus,
+					       const struct symp_service *service)
+{
+	const struct symp_program *program = program_of(bus, service, hook);
+
+	return program && program->serial == service->told[hook] ?
+		program : NULL;
+}
+
+static void catch_up(enum symp_hook hook, struct symp_service *service,
+		     const struct symp_bus *bus)
+{
+	const struct symp_program *program = program_of(bus, service, hook);
+	struct symp_replicas *replicas = rcu_dereference(service->replicas);
+	u32 i;
+
+	if (!program || program->serial == service->told[hook])
+		return;
+	service->told[hook] = program->serial;
+	for (i = 0; replicas && i < replicas->nr; i++)
+		tell_change(program, service,
+			    rcu_dereference(replicas->at[i])->ep, true);
+}
+
+/* The replicas of @service, its lock held, are about to change, or a program did. */
+void symp_route_catch_up(struct symp_service *service, const struct symp_bus *bus)
+{
+	lockdep_assert_held(&service->lock);
+	guard(rcu)();
+	catch_up(SYMP_ROUTE, service, bus);
+	catch_up(SYMP_SHADOW, service, bus);
 }
 
 /**
  * symp_route_replica() - a replica came or went
- * @service: of which service
- * @ep: who
+ * @service: of which service, its lock held; see symp_route_catch_up()
+ * @ep: the replica
  * @up: it came
- *
- * Bus's lock held.
  */
 void symp_route_replica(const struct symp_service *service,
 			const struct symp_endpoint *ep, bool up)
 {
-	guard(rcu)();
-	tell_change(SYMP_ROUTE, service, ep, up);
-	tell_change(SYMP_SHADOW, service, ep, up);
-}
+	const struct symp_program *program;
+	enum symp_hook hook;
 
-/* Another program is asked about @service: tell it of the replicas. Likewise. */
-static void tell_all(enum symp_hook hook, const struct symp_service *service)
-{
-	struct symp_replicas *replicas;
-	u32 i;
-
+	lockdep_assert_held(&service->lock);
 	guard(rcu)();
-	replicas = rcu_dereference(service->replicas);
-	for (i = 0; replicas && i < replicas->nr; i++)
-		tell_change(hook, service, replicas->at[i].ep, true);
+	for (hook = SYMP_ROUTE; hook <= SYMP_SHADOW; hook++) {
+		program = program_told(hook, ep->bus, service);
+		if (program)
+			tell_change(program, service, ep, up);
+	}
 }
 
 /**
  * symp_route_changed() - another program is asked
- * @hook: SYMP_ROUTE or SYMP_SHADOW
- * @bus: the bus, its lock held
+ * @bus: the bus
  * @service: about which service; NULL: all that have none of their own
+ *
+ * May sleep.
  */
-void symp_route_changed(enum symp_hook hook, struct symp_bus *bus,
-			const struct symp_service *service)
+void symp_route_changed(struct symp_bus *bus, struct symp_service *service)
 {
-	unsigned long handle;
+	u64 handle = service ? service->handle : 0;
+	bool all = !service;
 
-	lockdep_assert_held(&bus->lock);
-	if (service) {
-		tell_all(hook, service);
-		return;
-	}
-	xa_for_each(&bus->services, handle, service)
-		if (!rcu_access_pointer(service->programs[hook]))
-			tell_all(hook, service);
+	do {
+		scoped_guard(rcu) {
+			service = symp_service_next(bus, handle);
+			if (!service)
+				return;
+			guard(spinlock)(&service->lock);
+			symp_route_catch_up(service, bus);
+		}
+		handle = all ? service->handle + 1ULL : 0;
+		cond_resched();
+	} while (handle);
 }
 
 /* --- what a program can call ------------------------------------------------ */
 
-static struct symp_replica *replica_of(struct symphony_replica *shown)
+static struct symp_claim *replica_of(struct symphony_replica *shown)
 {
-	return container_of(shown, struct symp_replica, shown);
+	return container_of(shown, struct symp_claim, shown);
 }
 
 struct replica_iter {
@@ -299,29 +335,29 @@ __bpf_kfunc int bpf_symphony_peek(struct symphony_route *shown, u32 offset,
 
 __bpf_kfunc u64 bpf_symphony_replica_endpoint(struct symphony_replica *replica)
 {
-	return READ_ONCE(replica_of(replica)->ep)->id;
+	return replica_of(replica)->ep->id;
 }
 
 __bpf_kfunc u32 bpf_symphony_replica_load(struct symphony_replica *replica)
 {
-	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->load);
+	return READ_ONCE(replica_of(replica)->ep->load);
 }
 
 __bpf_kfunc u32 bpf_symphony_replica_taken(struct symphony_replica *replica)
 {
-	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->taken);
+	return READ_ONCE(replica_of(replica)->ep->taken);
 }
 
 __bpf_kfunc u64
 bpf_symphony_replica_service_time(struct symphony_replica *replica)
 {
-	return READ_ONCE(READ_ONCE(replica_of(replica)->ep)->service_time);
+	return READ_ONCE(replica_of(replica)->ep->service_time);
 }
 
 __bpf_kfunc u8 *bpf_symphony_replica_scratch(struct symphony_replica *replica,
 					     const u64 rdwr_buf_size)
 {
-	struct symp_claim *claim = READ_ONCE(replica_of(replica)->claim);
+	struct symp_claim *claim = replica_of(replica);
 
 	return rdwr_buf_size > sizeof(claim->scratch) ? NULL :
 		(u8 *)&claim->scratch;
@@ -343,12 +379,12 @@ __bpf_kfunc struct symphony_replica *
 bpf_iter_symphony_replica_next(struct bpf_iter_symphony_replica *it)
 {
 	struct replica_iter *iter = (void *)it;
-	struct symp_replica *replica;
+	struct symp_claim *replica;
 
 	if (!iter->left)
 		return NULL;
 	iter->left--;
-	replica = &iter->route->replicas->at[iter->at];
+	replica = rcu_dereference(iter->route->replicas->at[iter->at]);
 	if (++iter->at == iter->route->shown.nr_replicas)
 		iter->at = 0;
 	return &replica->shown;

@@ -7,8 +7,8 @@
 
 struct symp_bus;
 struct symp_call;
+struct symp_claim;
 struct symp_endpoint;
-struct symp_replica;
 struct symp_replicas;
 struct symp_service;
 struct symphony_call;
@@ -31,18 +31,19 @@ struct symp_route_args {
 };
 
 int symp_route_init(void);
-struct symp_replica *symp_route(const struct symp_service *service,
+struct symp_claim *symp_route(const struct symp_service *service,
 				struct symp_replicas *replicas,
 				const struct symp_route_args *args);
 void symp_route_compare(const struct symp_service *service,
 			struct symp_replicas *replicas,
 			const struct symp_route_args *args,
-			const struct symp_replica *chosen);
+			const struct symp_claim *chosen);
 void symp_route_done(const struct symp_call *call, int status, u64 queue_time,
 		     u64 service_time);
+void symp_route_catch_up(struct symp_service *service,
+			 const struct symp_bus *bus);
 void symp_route_replica(const struct symp_service *service,
 			const struct symp_endpoint *ep, bool up);
-void symp_route_changed(enum symp_hook hook, struct symp_bus *bus,
-			const struct symp_service *service);
+void symp_route_changed(struct symp_bus *bus, struct symp_service *service);
 
 #endif

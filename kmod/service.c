@@ -2,13 +2,24 @@
 /*
  * Service: an extension id on a bus, and its replicas.
  *
- * Who serves is an array that is replaced as a whole. A caller that looked at
- * it, and then copies its request for as long as that takes, must not reach an
- * endpoint that stopped serving meanwhile, after its queue was moved away. So
- * an endpoint counts the times that it stopped (its epoch): pick() notes the
- * count and then sees the array unchanged; whoever changes the array counts
- * afterwards, under the endpoint's lock; and the request is attached, under
- * that lock, only if the count is still the same.
+ * A service's lock guards who serves it. Only endpoints of the service's own uid
+ * take it, and an endpoint's death for the claims it has; it is a spinlock, so
+ * that no task is preempted while it holds it. What a claim needs is allocated
+ * before; what ends one needs no memory and does not wait: the last replica's
+ * claim is written over the one that leaves, and the count falls. A reader that
+ * took the count before still finds each replica that stays: where it was, which
+ * is not written again, or nearer to the beginning.
+ *
+ * A caller that picked a replica, and then copies its request for as long as
+ * that takes, must not reach an endpoint that stopped serving meanwhile, after
+ * its queue was moved away. So a service counts its changes, and an endpoint the
+ * times that it stopped (its epoch): pick() notes the epoch and then sees that
+ * nothing changed; each change is counted, and then the epoch, under the
+ * endpoint's lock; and the request is attached, under that lock, only if the
+ * epoch is still the same.
+ *
+ * Queues are moved after the service's lock was dropped. The endpoint that they
+ * are taken from may serve again by then: what is taken then comes back to it.
  */
 #include <linux/cred.h>
 #include <linux/rhashtable.h>
@@ -64,80 +75,79 @@ void symp_service_table_destroy(struct symp_bus *bus)
 	xa_destroy(&bus->services);
 }
 
-static struct symp_replicas *replicas_of(struct symp_bus *bus,
-					 struct symp_service *service)
+static struct symp_replicas *replicas_of(struct symp_service *service)
 {
 	return rcu_dereference_protected(service->replicas,
-					 lockdep_is_held(&bus->lock));
+					 lockdep_is_held(&service->lock));
 }
 
-static struct symp_replicas *replicas_alloc(u32 nr)
+static struct symp_claim *replica_at(struct symp_service *service, u32 i)
+{
+	return rcu_dereference_protected(replicas_of(service)->at[i],
+					 lockdep_is_held(&service->lock));
+}
+
+static struct symp_claim *activator_of(struct symp_service *service)
+{
+	return rcu_dereference_protected(service->activator,
+					 lockdep_is_held(&service->lock));
+}
+
+static u32 nr_replicas(struct symp_service *service)
+{
+	return replicas_of(service) ? replicas_of(service)->nr : 0;
+}
+
+static struct symp_replicas *replicas_alloc(u32 size)
 {
 	struct symp_replicas *r;
 
-	r = kzalloc(struct_size(r, at, nr), GFP_KERNEL_ACCOUNT);
+	r = kzalloc(struct_size(r, at, size), GFP_KERNEL_ACCOUNT);
 	if (r)
-		r->nr = nr;
+		r->size = size;
 	return r;
 }
 
-static struct symp_replica *replica_of(struct symp_replicas *r,
-				       const struct symp_endpoint *ep)
+static void replicas_add(struct symp_replicas *r, struct symp_claim *claim)
 {
-	u32 i;
-
-	for (i = 0; r && i < r->nr; i++)
-		if (r->at[i].ep == ep)
-			return &r->at[i];
-	return NULL;
+	claim->at = r->nr;
+	RCU_INIT_POINTER(r->at[r->nr++], claim);
 }
 
-static void replicas_set(struct symp_bus *bus, struct symp_service *service,
-			 struct symp_replicas *new)
+static void replicas_set(struct symp_service *service, struct symp_replicas *new)
 {
-	struct symp_replicas *old = replicas_of(bus, service);
+	struct symp_replicas *old = replicas_of(service);
 
 	rcu_assign_pointer(service->replicas, new);
 	if (old)
 		kfree_rcu(old, rcu);
 }
 
-/*
- * Must not fail: it is on the way of every death. Without memory for a new
- * array the last entry is written over the one that leaves, and the count
- * lowered. Readers can see the array meanwhile: the entry is paused while it
- * changes, for as long as any of them may use what it was.
- */
-static void replicas_remove(struct symp_bus *bus, struct symp_service *service,
-			    struct symp_endpoint *ep)
+/* The top of this file says why readers lose none of those who stay. */
+static void replicas_remove(struct symp_service *service,
+			    struct symp_claim *claim)
 {
-	struct symp_replicas *old = replicas_of(bus, service), *new = NULL;
-	struct symp_replica *gone, *last;
-	u32 i, nr = 0;
+	struct symp_replicas *r = replicas_of(service);
+	struct symp_claim *last = replica_at(service, r->nr - 1);
 
-	if (old->nr > 1) {
-		new = replicas_alloc(old->nr - 1);
-		if (!new) {
-			gone = replica_of(old, ep);
-			last = &old->at[old->nr - 1];
-			WRITE_ONCE(gone->paused, true);
-			synchronize_rcu();
-			gone->notify = last->notify;
-			WRITE_ONCE(gone->claim, last->claim);
-			WRITE_ONCE(gone->ep, last->ep);
-			/* Pairs with the acquire in symp_replica_takes_calls(). */
-			smp_store_release(&gone->paused, last->paused);
-			/* For who counts first and looks then: netlink.c. */
-			smp_store_release(&old->nr, old->nr - 1);
-			return;
-		}
-		for (i = 0; i < old->nr; i++)
-			if (old->at[i].ep != ep)
-				new->at[nr++] = old->at[i];
+	if (r->nr == 1) {
+		replicas_set(service, NULL);
+		return;
 	}
-	replicas_set(bus, service, new);
+	last->at = claim->at;
+	rcu_assign_pointer(r->at[claim->at], last);
+	/* For a reader that counts first and looks then: netlink.c. */
+	smp_store_release(&r->nr, r->nr - 1);
 }
 
+/* What a pick finds is different from now on. */
+static void count_change(struct symp_service *service)
+{
+	/* Pairs with the acquire in symp_service_pick(). */
+	smp_store_release(&service->changes, service->changes + 1);
+}
+
+/* Return: the service, or an ERR_PTR: -EEXIST: another one has the name. */
 static struct symp_service *service_create(struct symp_bus *bus,
 					   const char *name, kuid_t uid,
 					   struct symp_account *account,
@@ -160,6 +170,7 @@ static struct symp_service *service_create(struct symp_bus *bus,
 	if (!service->stats.counts)
 		goto err_free;
 	strscpy(service->name, name);
+	spin_lock_init(&service->lock);
 	service->uid = uid;
 	service->account = symp_account_get(account);
 	err = xa_alloc(&bus->services, &service->handle, service,
@@ -171,10 +182,11 @@ static struct symp_service *service_create(struct symp_bus *bus,
 		}
 		goto err_put;
 	}
-	err = rhashtable_insert_fast(&bus->names, &service->node, names_params);
+	err = rhashtable_lookup_insert_fast(&bus->names, &service->node,
+					    names_params);
 	if (err)
 		goto err_erase;
-	WRITE_ONCE(bus->nr_services, bus->nr_services + 1);
+	atomic_inc(&bus->nr_services);
 	return service;
 
 err_erase:
@@ -206,7 +218,7 @@ int symp_service_reserve(struct symp_bus *bus, const char *name,
 	return 0;
 }
 
-/* The service that @ep may claim, made when it is not there. */
+/* The service that @ep may claim, made when it is not there. May sleep. */
 static struct symp_service *claimable(struct symp_endpoint *ep,
 				      const struct symp_claim_args *args,
 				      enum symphony_limit *limit)
@@ -215,169 +227,288 @@ static struct symp_service *claimable(struct symp_endpoint *ep,
 	struct symp_service *service;
 	bool trusted = args->granted || symp_bus_is_creator(bus, ep);
 
-	service = rhashtable_lookup_fast(&bus->names, args->name, names_params);
-	if (!trusted && (bus->grants || (service && service->reserved)))
-		return ERR_PTR(-EPERM);
-	if (!service)
-		return args->target ? ERR_PTR(-ESRCH) :
-			service_create(bus, args->name, ep->cred->euid,
-				       ep->account, limit);
-	return uid_eq(service->uid, ep->cred->euid) ? service : ERR_PTR(-EPERM);
+	do {
+		service = symp_service_find(bus, args->name);
+		if (!trusted && (bus->grants || (service && service->reserved)))
+			return ERR_PTR(-EPERM);
+		if (service)
+			return uid_eq(service->uid, ep->cred->euid) ?
+				service : ERR_PTR(-EPERM);
+		if (args->target)
+			return ERR_PTR(-ESRCH);
+		service = service_create(bus, args->name, ep->cred->euid,
+					 ep->account, limit);
+	} while (service == ERR_PTR(-EEXIST));
+	return service;
 }
 
+/* @ep's claim of @service, or NULL. */
 static struct symp_claim *claim_of(struct symp_endpoint *ep,
-				   const struct symp_service *service)
+				   struct symp_service *service)
 {
-	struct symp_claim *claim;
+	struct symp_claim *claim = activator_of(service);
+	u32 i;
 
-	lockdep_assert_held(&ep->bus->lock);
-	list_for_each_entry(claim, &ep->claims, node)
-		if (claim->service == service)
+	if (claim && claim->ep == ep)
+		return claim;
+	for (i = 0; i < nr_replicas(service); i++) {
+		claim = replica_at(service, i);
+		if (claim->ep == ep)
 			return claim;
+	}
 	return NULL;
 }
 
-static void claim_add(struct symp_endpoint *ep, struct symp_claim *claim,
-		      struct symp_service *service, bool serves)
+/* Which service a program is told that @ep serves; see @serves. */
+static void note_served(struct symp_endpoint *ep)
 {
-	claim->service = service;
-	list_add(&claim->node, &ep->claims);
-	if (serves && !ep->serves)
-		WRITE_ONCE(ep->serves, service->handle);
-	symp_monitor_claim(SYMPHONY_CMD_SERVICE_CLAIM_NTF, ep, service, !serves);
+	struct symp_claim *first;
+
+	lockdep_assert_held(&ep->lock);
+	first = list_first_entry_or_null(&ep->claims, struct symp_claim, node);
+	WRITE_ONCE(ep->serves, first ? first->service->handle : 0);
 }
 
-static struct symp_endpoint *activator_of(struct symp_bus *bus,
-					  struct symp_service *service)
+static int claim_link(struct symp_claim *claim)
 {
-	return rcu_dereference_protected(service->activator,
-					 lockdep_is_held(&bus->lock));
-}
+	struct symp_endpoint *ep = claim->ep;
 
-static void claim_remove(struct symp_endpoint *ep, struct symp_claim *claim)
-{
-	bool first = ep->serves == claim->service->handle;
-	u32 serves = 0;
-
-	list_del(&claim->node);
-	kfree_rcu(claim, rcu);
-	if (!first)
-		return;
-	list_for_each_entry_reverse(claim, &ep->claims, node) {
-		if (activator_of(ep->bus, claim->service) != ep) {
-			serves = claim->service->handle;
-			break;
-		}
-	}
-	WRITE_ONCE(ep->serves, serves);
-}
-
-/* A replica that a new one takes the place of, and what to tell it. */
-struct ousted {
-	struct list_head node;
-	struct symp_endpoint *ep;
-	struct symp_notice *notice;
-};
-
-static void ousted_free(struct list_head *ousted)
-{
-	struct ousted *o, *next;
-
-	list_for_each_entry_safe(o, next, ousted, node) {
-		kfree(o->notice);
-		kfree(o);
-	}
-}
-
-static int oust(struct list_head *ousted, struct symp_endpoint *old,
-		struct symp_endpoint *new, struct symp_service *service)
-{
-	struct ousted *o = kmalloc(sizeof(*o), GFP_KERNEL_ACCOUNT);
-
-	if (!o)
-		return -ENOMEM;
-	o->ep = old;
-	o->notice = symp_notice_alloc(SYMPHONY_MSG_TAKEOVER, new, old,
-				      service->handle, 0);
-	list_add_tail(&o->node, ousted);
-	return o->notice ? 0 : -ENOMEM;
-}
-
-/* There is a replica: what the activator holds goes there. */
-static void move_parked(struct symp_bus *bus, struct symp_service *service)
-{
-	struct symp_endpoint *activator = activator_of(bus, service);
-
-	if (activator)
-		symp_move_queued(activator, service, NULL);
+	guard(spinlock)(&ep->lock);
+	if (ep->dead)
+		return -ESHUTDOWN;
+	list_add_tail(&claim->node, claim->activates ? &ep->activations :
+						       &ep->claims);
+	note_served(ep);
+	return 0;
 }
 
 /*
- * @ep becomes a replica, in the place of others if it takes over. The switch is
- * one store. Afterwards, what is queued at those who serve no more moves.
+ * The claim is over, and stands nowhere any more. What stands in the claimer's
+ * queue is the caller's business. The claim's memory is the caller's, too.
  */
-static int become_replica(struct symp_endpoint *ep, struct symp_service *service,
-			  struct symp_claim *claim,
-			  const struct symp_claim_args *args)
+static void claim_end(struct symp_claim *claim)
 {
-	bool takeover = args->flags & SYMPHONY_CLAIM_TAKEOVER;
-	struct symp_replicas *old, *new;
-	LIST_HEAD(ousted);
-	struct ousted *o;
-	u32 i, nr = 0;
-	int err = 0;
+	struct symp_endpoint *ep = claim->ep;
 
-	old = replicas_of(ep->bus, service);
-	new = replicas_alloc((old ? old->nr : 0) + 1);
-	if (!new)
-		return -ENOMEM;
-	for (i = 0; old && i < old->nr; i++) {
-		struct symp_endpoint *other = old->at[i].ep;
-
-		if (!takeover || (args->target && args->target != other->id))
-			new->at[nr++] = old->at[i];
-		else
-			err = err ?: oust(&ousted, other, ep, service);
+	lockdep_assert_held(&claim->service->lock);
+	claim->ended = true;
+	WRITE_ONCE(claim->paused, true);
+	count_change(claim->service);
+	scoped_guard(spinlock, &ep->lock) {
+		list_del(&claim->node);
+		note_served(ep);
 	}
-	if (!err && takeover && args->target && list_empty(&ousted))
-		err = -ESRCH;
-	if (!err && nr && service->recovery != (args->flags & SYMP_RECOVERY))
-		err = -EINVAL;
-	if (err) {
-		kfree(new);
-		goto out;
-	}
-	WRITE_ONCE(service->recovery, args->flags & SYMP_RECOVERY);
-	new->at[nr++] = (struct symp_replica){
-		.claim = claim,
-		.ep = ep,
-		.notify = args->flags & SYMPHONY_CLAIM_NOTIFY,
-	};
-	new->nr = nr;
-	replicas_set(ep->bus, service, new);
-
-	list_for_each_entry(o, &ousted, node) {
-		symp_route_replica(service, o->ep, false);
-		claim_remove(o->ep, claim_of(o->ep, service));
-		symp_monitor_claim(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF, o->ep,
-				   service, false);
-		symp_move_queued(o->ep, service, no_free_ptr(o->notice));
-	}
-	symp_route_replica(service, ep, true);
-	move_parked(ep->bus, service);
-out:
-	ousted_free(&ousted);
-	return err;
+	if (!claim->activates)
+		symp_route_replica(claim->service, ep, false);
+	symp_monitor_claim(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF, ep, claim->service,
+			   claim->activates);
 }
 
-static int become_activator(struct symp_endpoint *ep,
-			    struct symp_service *service)
+static void claim_remove(struct symp_claim *claim)
 {
-	if (activator_of(ep->bus, service))
-		return -EBUSY;
-	service->activated = false;
-	rcu_assign_pointer(service->activator, ep);
+	struct symp_service *service = claim->service;
+
+	symp_route_catch_up(service, claim->ep->bus);
+	if (claim->activates)
+		rcu_assign_pointer(service->activator, NULL);
+	else
+		replicas_remove(service, claim);
+	claim_end(claim);
+}
+
+/**
+ * struct claiming - what a claim needs, so that nothing is allocated under a lock
+ * @claim: the claim; NULL when it was made
+ * @replicas: of a new replica: the array, larger by one
+ * @notices: for those whose place it takes
+ * @nr_notices: how many
+ * @ousted: (out) their claims, each with its notice, and the endpoint referenced
+ * @activator: (out) holds calls that go to the new replica; referenced, or NULL
+ */
+struct claiming {
+	struct symp_claim *claim;
+	struct symp_replicas *replicas;
+	struct list_head notices;
+	u32 nr_notices;
+	struct list_head ousted;
+	struct symp_endpoint *activator;
+};
+
+static bool is_ousted(const struct symp_claim *claim,
+		      const struct symp_claim_args *args)
+{
+	return args->flags & SYMPHONY_CLAIM_TAKEOVER &&
+	       (!args->target || args->target == claim->ep->id);
+}
+
+/* May sleep. */
+static int claiming_prepare(struct claiming *c, struct symp_service *service,
+			    const struct symp_claim_args *args)
+{
+	struct symp_notice *notice;
+	u32 nr;
+
+	if (c->claim->activates)
+		return 0;
+	scoped_guard(spinlock, &service->lock)
+		nr = nr_replicas(service);
+	kfree(c->replicas);
+	c->replicas = replicas_alloc(nr + 1);
+	if (!c->replicas)
+		return -ENOMEM;
+	if (!(args->flags & SYMPHONY_CLAIM_TAKEOVER))
+		return 0;
+	for (nr = args->target ? 1 : nr; c->nr_notices < nr; c->nr_notices++) {
+		notice = symp_notice_alloc(SYMPHONY_MSG_TAKEOVER, NULL, NULL,
+					   service->handle, 0);
+		if (!notice)
+			return -ENOMEM;
+		list_add(&notice->item.node, &c->notices);
+	}
 	return 0;
+}
+
+static void claiming_free(struct claiming *c)
+{
+	struct symp_notice *notice, *next;
+
+	list_for_each_entry_safe(notice, next, &c->notices, item.node)
+		kfree(notice);
+	kfree(c->replicas);
+	kfree(c->claim);
+}
+
+static void oust(struct claiming *c, struct symp_claim *claim)
+{
+	struct symp_notice *notice;
+
+	notice = list_first_entry(&c->notices, struct symp_notice, item.node);
+	list_del(&notice->item.node);
+	symp_endpoint_identify(c->claim->ep, claim->ep, &notice->about);
+	claim->notice = notice;
+	/* Its death cannot have dropped the last reference: the claim stands. */
+	symp_endpoint_get(claim->ep);
+	claim_end(claim);
+	list_add_tail(&claim->node, &c->ousted);
+}
+
+/*
+ * Become a replica, in the place of others if it takes over. The switch is one
+ * store. -EAGAIN: there are more replicas than what was prepared is for.
+ */
+static int become_replica(struct claiming *c, struct symp_service *service,
+			  const struct symp_claim_args *args)
+{
+	u32 i, nr = nr_replicas(service), nr_ousted = 0, recovery;
+	struct symp_replicas *old = replicas_of(service), *new = c->replicas;
+	struct symp_claim *claim = c->claim, *other;
+	int err;
+
+	for (i = 0; i < nr; i++)
+		nr_ousted += is_ousted(replica_at(service, i), args);
+	if (args->target && !nr_ousted)
+		return -ESRCH;
+	if (nr >= new->size || nr_ousted > c->nr_notices)
+		return -EAGAIN;
+	recovery = args->flags & SYMP_RECOVERY;
+	if (nr > nr_ousted && service->recovery != recovery)
+		return -EINVAL;
+	err = claim_link(claim);
+	if (err)
+		return err;
+	symp_route_catch_up(service, claim->ep->bus);
+	WRITE_ONCE(service->recovery, recovery);
+	for (i = 0; i < nr; i++) {
+		other = replica_at(service, i);
+		if (!is_ousted(other, args))
+			replicas_add(new, other);
+	}
+	replicas_add(new, claim);
+	rcu_assign_pointer(service->replicas, new);
+	c->replicas = NULL;
+	count_change(service);
+	for (i = 0; i < nr; i++) {
+		other = rcu_dereference_protected(old->at[i], true);
+		if (is_ousted(other, args))
+			oust(c, other);
+	}
+	if (old)
+		kfree_rcu(old, rcu);
+	symp_route_replica(service, claim->ep, true);
+	return 0;
+}
+
+static int become_activator(struct claiming *c, struct symp_service *service)
+{
+	int err;
+
+	if (activator_of(service))
+		return -EBUSY;
+	err = claim_link(c->claim);
+	if (err)
+		return err;
+	scoped_guard(spinlock, &c->claim->ep->lock)
+		service->activated = false;
+	rcu_assign_pointer(service->activator, c->claim);
+	count_change(service);
+	return 0;
+}
+
+/* The activator, if calls that it holds can go on now; referenced. */
+static struct symp_endpoint *activator_get(struct symp_service *service)
+{
+	struct symp_claim *claim = activator_of(service);
+
+	if (!claim)
+		return NULL;
+	symp_endpoint_get(claim->ep);
+	return claim->ep;
+}
+
+static int claim_try(struct claiming *c, struct symp_service *service,
+		     const struct symp_claim_args *args)
+{
+	struct symp_claim *claim = c->claim;
+	int err;
+
+	guard(spinlock)(&service->lock);
+	if (claim_of(claim->ep, service))
+		return -EALREADY;
+	err = claim->activates ? become_activator(c, service) :
+				 become_replica(c, service, args);
+	if (err)
+		return err;
+	if (!claim->activates)
+		c->activator = activator_get(service);
+	symp_monitor_claim(SYMPHONY_CMD_SERVICE_CLAIM_NTF, claim->ep, service,
+			   claim->activates);
+	c->claim = NULL;
+	return 0;
+}
+
+/* What is queued at those who serve no more moves, and what was parked. */
+static void claim_finish(struct claiming *c, struct symp_service *service)
+{
+	struct symp_claim *claim, *next;
+
+	list_for_each_entry_safe(claim, next, &c->ousted, node) {
+		symp_move_queued(claim->ep, service, claim->notice);
+		symp_endpoint_put(claim->ep);
+		kfree_rcu(claim, rcu);
+	}
+	if (c->activator) {
+		symp_move_queued(c->activator, service, NULL);
+		symp_endpoint_put(c->activator);
+	}
+}
+
+static int may_claim(struct symp_endpoint *ep)
+{
+	guard(spinlock)(&ep->lock);
+	if (ep->dead)
+		return -ESHUTDOWN;
+	/* Two that take over from each other would leave ever more. */
+	return list_empty(&ep->untold) ? 0 : -ENOBUFS;
 }
 
 /**
@@ -393,87 +524,91 @@ int symp_service_claim(struct symp_endpoint *ep,
 		       const struct symp_claim_args *args, u64 *handle,
 		       enum symphony_limit *limit)
 {
-	struct symp_claim *claim __free(kfree) = NULL;
+	struct claiming c = {
+		.notices = LIST_HEAD_INIT(c.notices),
+		.ousted = LIST_HEAD_INIT(c.ousted),
+	};
 	struct symp_service *service;
 	int err;
 
-	claim = kzalloc(sizeof(*claim), GFP_KERNEL_ACCOUNT);
-	if (!claim)
-		return -ENOMEM;
-
-	guard(mutex)(&ep->bus->lock);
-	scoped_guard(spinlock, &ep->lock) {
-		if (ep->dead)
-			return -ESHUTDOWN;
-		/* Two that take over from each other would leave ever more. */
-		if (!list_empty(&ep->untold))
-			return -ENOBUFS;
-	}
+	err = may_claim(ep);
+	if (err)
+		return err;
 	service = claimable(ep, args, limit);
 	if (IS_ERR(service))
 		return PTR_ERR(service);
-	if (claim_of(ep, service))
-		return -EALREADY;
-	err = args->flags & SYMPHONY_CLAIM_ACTIVATOR ?
-		become_activator(ep, service) :
-		become_replica(ep, service, claim, args);
-	if (err)
-		return err;
-	*handle = service->handle;
-	claim_add(ep, no_free_ptr(claim), service,
-		  !(args->flags & SYMPHONY_CLAIM_ACTIVATOR));
-	return 0;
-}
-
-static void unclaim(struct symp_endpoint *ep, struct symp_claim *claim)
-{
-	struct symp_service *service = claim->service;
-	bool activates = activator_of(ep->bus, service) == ep;
-
-	if (activates) {
-		rcu_assign_pointer(service->activator, NULL);
-		symp_move_refuse_parked(ep, service);
-	} else {
-		replicas_remove(ep->bus, service, ep);
-		symp_route_replica(service, ep, false);
-		symp_endpoint_next_epoch(ep);
-	}
-	claim_remove(ep, claim);
-	symp_monitor_claim(SYMPHONY_CMD_SERVICE_UNCLAIM_NTF, ep, service,
-			   activates);
-}
-
-static struct symp_claim *claim_by_handle(struct symp_endpoint *ep, u64 handle)
-{
-	struct symp_claim *claim;
-
-	lockdep_assert_held(&ep->bus->lock);
-	list_for_each_entry(claim, &ep->claims, node)
-		if (claim->service->handle == handle)
-			return claim;
-	return NULL;
+	c.claim = kzalloc(sizeof(*c.claim), GFP_KERNEL_ACCOUNT);
+	if (!c.claim)
+		return -ENOMEM;
+	c.claim->service = service;
+	c.claim->ep = ep;
+	c.claim->notify = args->flags & SYMPHONY_CLAIM_NOTIFY;
+	c.claim->activates = args->flags & SYMPHONY_CLAIM_ACTIVATOR;
+	do {
+		err = claiming_prepare(&c, service, args) ?:
+		      claim_try(&c, service, args);
+	} while (err == -EAGAIN);
+	claim_finish(&c, service);
+	claiming_free(&c);
+	if (!err)
+		*handle = service->handle;
+	return err;
 }
 
 int symp_service_unclaim(struct symp_endpoint *ep, u64 handle)
 {
+	struct symp_service *service;
 	struct symp_claim *claim;
 
-	guard(mutex)(&ep->bus->lock);
-	claim = claim_by_handle(ep, handle);
-	if (!claim)
-		return -ENOENT;
-	unclaim(ep, claim);
+	scoped_guard(rcu) {
+		service = symp_service_by_handle(ep->bus, handle);
+		if (!service)
+			return -ENOENT;
+		guard(spinlock)(&service->lock);
+		claim = claim_of(ep, service);
+		if (!claim)
+			return -ENOENT;
+		claim_remove(claim);
+	}
+	if (claim->activates)
+		symp_move_refuse_parked(ep, service);
+	else
+		symp_endpoint_next_epoch(ep);
+	kfree_rcu(claim, rcu);
 	return 0;
 }
 
-/* @ep is dead: nobody may pick it any more. */
-void symp_service_unclaim_all(struct symp_endpoint *ep)
+static struct symp_claim *claim_first(struct symp_endpoint *ep)
 {
-	struct symp_claim *claim, *next;
+	guard(spinlock)(&ep->lock);
+	return list_first_entry_or_null(&ep->claims, struct symp_claim, node) ?:
+	       list_first_entry_or_null(&ep->activations, struct symp_claim, node);
+}
 
-	guard(mutex)(&ep->bus->lock);
-	list_for_each_entry_safe(claim, next, &ep->claims, node)
-		unclaim(ep, claim);
+/**
+ * symp_service_unclaim_some() - a dead endpoint's claims end
+ * @ep: the endpoint; there will be no more
+ * @max: how many of them
+ *
+ * Does not sleep. Return: whether there are none left.
+ */
+bool symp_service_unclaim_some(struct symp_endpoint *ep, u32 max)
+{
+	struct symp_claim *claim;
+
+	while (max--) {
+		guard(rcu)();
+		claim = claim_first(ep);
+		if (!claim)
+			return true;
+		guard(spinlock)(&claim->service->lock);
+		/* A takeover can be faster. */
+		if (claim->ended)
+			continue;
+		claim_remove(claim);
+		kfree_rcu(claim, rcu);
+	}
+	return false;
 }
 
 /**
@@ -482,29 +617,33 @@ void symp_service_unclaim_all(struct symp_endpoint *ep)
  * @handle: of which service
  * @resume: let calls come again
  *
- * May sleep. Return: 0, -ENOENT, -ENOMEM.
+ * May sleep. Return: 0, -ENOENT.
  */
 int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume)
 {
-	struct symp_replicas *old, *new;
+	struct symp_endpoint *activator;
+	struct symp_service *service;
 	struct symp_claim *claim;
 
-	guard(mutex)(&ep->bus->lock);
-	claim = claim_by_handle(ep, handle);
-	old = claim ? replicas_of(ep->bus, claim->service) : NULL;
-	if (!replica_of(old, ep))
-		return -ENOENT;
-	new = replicas_alloc(old->nr);
-	if (!new)
-		return -ENOMEM;
-	memcpy(new->at, old->at, flex_array_size(old, at, old->nr));
-	replica_of(new, ep)->paused = !resume;
-	replicas_set(ep->bus, claim->service, new);
+	scoped_guard(rcu) {
+		service = symp_service_by_handle(ep->bus, handle);
+		if (!service)
+			return -ENOENT;
+		guard(spinlock)(&service->lock);
+		claim = claim_of(ep, service);
+		if (!claim || claim->activates)
+			return -ENOENT;
+		WRITE_ONCE(claim->paused, !resume);
+		count_change(service);
+		activator = resume ? activator_get(service) : NULL;
+	}
 	/* That stops nothing. */
-	if (resume)
-		move_parked(ep->bus, claim->service);
-	else
+	if (!resume)
 		symp_endpoint_next_epoch(ep);
+	if (activator) {
+		symp_move_queued(activator, service, NULL);
+		symp_endpoint_put(activator);
+	}
 	return 0;
 }
 
@@ -538,29 +677,30 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 	return 0;
 }
 
-bool symp_replica_takes_calls(const struct symp_replica *replica)
+bool symp_replica_takes_calls(const struct symp_claim *replica)
 {
-	/* Pairs with the release in replicas_remove(): @ep and @notify follow. */
-	return !smp_load_acquire(&replica->paused) &&
-	       !READ_ONCE(READ_ONCE(replica->ep)->dead);
+	return !READ_ONCE(replica->paused) && !READ_ONCE(replica->ep->dead);
 }
 
 /* The replica with the fewest calls on it; among equals, in turn. */
-static struct symp_replica *least_loaded(struct symp_service *service,
-					 struct symp_replicas *r)
+static struct symp_claim *least_loaded(struct symp_service *service,
+				       struct symp_replicas *r)
 {
 	u32 i, nr, at, load, turn = 0, least = U32_MAX;
-	struct symp_replica *best = NULL;
+	struct symp_claim *replica, *best = NULL;
 
 	nr = r ? READ_ONCE(r->nr) : 0;
-	if (nr < 2)
-		return nr && symp_replica_takes_calls(&r->at[0]) ? &r->at[0] : NULL;
+	if (nr < 2) {
+		replica = nr ? rcu_dereference(r->at[0]) : NULL;
+		return replica && symp_replica_takes_calls(replica) ? replica : NULL;
+	}
 	at = READ_ONCE(service->turn) % nr;
 	for (i = 0; i < nr; i++, at = at + 1 < nr ? at + 1 : 0) {
-		load = READ_ONCE(READ_ONCE(r->at[at].ep)->load);
-		if (load < least && symp_replica_takes_calls(&r->at[at])) {
+		replica = rcu_dereference(r->at[at]);
+		load = READ_ONCE(replica->ep->load);
+		if (load < least && symp_replica_takes_calls(replica)) {
 			least = load;
-			best = &r->at[at];
+			best = replica;
 			turn = at + 1;
 		}
 	}
@@ -569,11 +709,11 @@ static struct symp_replica *least_loaded(struct symp_service *service,
 }
 
 /* What a program chooses, or the built-in policy. ERR_PTR: the call is refused. */
-static struct symp_replica *choose(struct symp_service *service,
-				   struct symp_replicas *r,
-				   const struct symp_route_args *args)
+static struct symp_claim *choose(struct symp_service *service,
+				 struct symp_replicas *r,
+				 const struct symp_route_args *args)
 {
-	struct symp_replica *replica = NULL;
+	struct symp_claim *replica = NULL;
 
 	if (static_branch_unlikely(&symp_routes))
 		replica = symp_route(service, r, args);
@@ -603,10 +743,10 @@ static struct symp_service *service_for(struct symp_endpoint *ep, u64 handle)
 int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick)
 {
 	const struct symp_call *call = args->call;
+	struct symp_claim *replica, *claim;
 	struct symp_service *service;
-	struct symp_replica *replica;
 	struct symp_endpoint *ep;
-	struct symp_replicas *r;
+	u32 changes;
 	int err;
 
 	guard(rcu)();
@@ -619,23 +759,24 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 			goto refused;
 	}
 	do {
-		r = rcu_dereference(service->replicas);
-		replica = choose(service, r, args);
+		/* Pairs with the release in count_change(). */
+		changes = smp_load_acquire(&service->changes);
+		replica = choose(service, rcu_dereference(service->replicas),
+				 args);
 		if (IS_ERR(replica)) {
 			err = PTR_ERR(replica);
 			goto refused;
 		}
-		ep = replica ? READ_ONCE(replica->ep) :
-			       rcu_dereference(service->activator);
-		if (!ep || (!replica && READ_ONCE(ep->dead))) {
+		claim = replica ?: rcu_dereference(service->activator);
+		if (!claim || (!replica && READ_ONCE(claim->ep->dead))) {
 			err = -ECONNREFUSED;
 			goto refused;
 		}
+		ep = claim->ep;
 		/* Pairs with the release in symp_endpoint_next_epoch(). */
 		pick->epoch = smp_load_acquire(&ep->epoch);
 		/* Getting it fails when it died this moment. */
-	} while (r != rcu_access_pointer(service->replicas) ||
-		 (!replica && ep != rcu_access_pointer(service->activator)) ||
+	} while (changes != READ_ONCE(service->changes) ||
 		 !symp_endpoint_get_live(ep));
 	/* A service that somebody serves was made for good. */
 	if (READ_ONCE(call->caller->service) != service)

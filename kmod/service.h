@@ -3,7 +3,9 @@
 #ifndef SYMP_SERVICE_H
 #define SYMP_SERVICE_H
 
+#include <linux/list.h>
 #include <linux/rhashtable-types.h>
+#include <linux/spinlock.h>
 #include <linux/uidgid.h>
 #include <linux/symphony.h>
 #include <linux/symphony_bpf.h>
@@ -17,34 +19,52 @@
 struct symp_account;
 struct symp_bus;
 struct symp_endpoint;
+struct symp_notice;
 struct symp_route_args;
 
 /**
- * struct symp_replica - an endpoint that serves a service
- * @shown: what a BPF program has a pointer to
- * @claim: its
- * @ep: who; it leaves before its memory goes, by RCU too
- * @paused: gets no new calls (DRAIN)
- * @notify: wants to hear of calls that nobody waits for any more
+ * struct symp_claim - one endpoint's claim of one service
+ * @shown: of a replica: what a BPF program has a pointer to
+ * @service: the service
+ * @ep: the claimer; its death ends the claim before its memory goes, by RCU too
+ * @paused: a replica gets no new calls: DRAIN, or the claim ended
+ * @notify: the replica wants to hear of calls that nobody waits for any more
+ * @activates: the claimer is the activator, not a replica
+ * @ended: under the service's lock
+ * @at: place in the service's array of replicas; likewise
+ * @node: on one of the endpoint's lists, under its lock; then on that of the
+ *	takeover that ended it
+ * @notice: of the takeover that ended it
+ * @scratch: a BPF program's
+ * @rcu: frees it
  */
-struct symp_replica {
+struct symp_claim {
 	struct symphony_replica shown;
-	struct symp_claim *claim;
+	struct symp_service *service;
 	struct symp_endpoint *ep;
 	bool paused;
 	bool notify;
+	bool activates;
+	bool ended;
+	u32 at;
+	struct list_head node;
+	struct symp_notice *notice;
+	u64 scratch;
+	struct rcu_head rcu;
 };
 
 /**
- * struct symp_replicas - who serves a service, replaced as a whole
+ * struct symp_replicas - the claims of a service's replicas
  * @rcu: frees it
- * @nr: how many
- * @at: they
+ * @size: how many there is room for
+ * @nr: how many; only falls
+ * @at: the claims; what stands behind @nr is never written again
  */
 struct symp_replicas {
 	struct rcu_head rcu;
+	u32 size;
 	u32 nr;
-	struct symp_replica at[] __counted_by(nr);
+	struct symp_claim __rcu *at[] __counted_by(size);
 };
 
 /**
@@ -55,11 +75,15 @@ struct symp_replicas {
  * @uid: of the first claimer; the only one that can claim
  * @account: charged for it while somebody lives on the bus
  * @reserved: can be claimed with a grant only
- * @recovery: SYMPHONY_CLAIM_REQUEUE and _REISSUE; bus->lock
  * @turn: where the search for the least loaded replica begins
- * @replicas: NULL when there are none; changed under the bus's lock
- * @activator: holds the calls while there is no replica, or NULL; likewise
- * @activated: it was told, and no replica came yet; under its lock
+ * @lock: guards who serves it, and what follows up to @told
+ * @recovery: SYMPHONY_CLAIM_REQUEUE and _REISSUE
+ * @changes: how often @replicas, @activator or a @paused changed; see service.c
+ * @replicas: NULL when there are none
+ * @activator: holds the calls while there is no replica, or NULL
+ * @told: the serial number of the program that was told of the replicas; see
+ *	route.c
+ * @activated: it was told, and no replica came yet; under the activator's lock
  * @parked: calls that it holds; likewise, read without
  * @programs: see program.c
  * @stats: see stats.h
@@ -74,10 +98,15 @@ struct symp_service {
 	kuid_t uid;
 	struct symp_account *account;
 	bool reserved;
-	u32 recovery;
 	u32 turn;
+
+	spinlock_t lock;
+	u32 recovery;
+	u32 changes;
 	struct symp_replicas __rcu *replicas;
-	struct symp_endpoint __rcu *activator;
+	struct symp_claim __rcu *activator;
+	u64 told[SYMP_NR_HOOKS];
+
 	bool activated;
 	u32 parked;
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
@@ -85,25 +114,11 @@ struct symp_service {
 };
 
 /**
- * struct symp_claim - one endpoint's claim of one service
- * @node: on the endpoint's list, under the bus's lock
- * @service: the service
- * @scratch: a BPF program's
- * @rcu: frees it
- */
-struct symp_claim {
-	struct list_head node;
-	struct symp_service *service;
-	u64 scratch;
-	struct rcu_head rcu;
-};
-
-/**
  * struct symp_pick - where a call goes
  * @service: the service
  * @ep: the replica or the activator, referenced
  * @epoch: of @ep, when it was one
- * @notify: as in struct symp_replica
+ * @notify: as in struct symp_claim
  * @park: it is the activator
  */
 struct symp_pick {
@@ -137,13 +152,13 @@ int symp_service_claim(struct symp_endpoint *ep,
 		       const struct symp_claim_args *args, u64 *handle,
 		       enum symphony_limit *limit);
 int symp_service_unclaim(struct symp_endpoint *ep, u64 handle);
-void symp_service_unclaim_all(struct symp_endpoint *ep);
+bool symp_service_unclaim_some(struct symp_endpoint *ep, u32 max);
 int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume);
 int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle);
 struct symp_service *symp_service_by_handle(struct symp_bus *bus, u64 handle);
 struct symp_service *symp_service_find(struct symp_bus *bus, const char *name);
 struct symp_service *symp_service_next(struct symp_bus *bus, u64 handle);
-bool symp_replica_takes_calls(const struct symp_replica *replica);
+bool symp_replica_takes_calls(const struct symp_claim *replica);
 int symp_service_pick(const struct symp_route_args *args,
 		      struct symp_pick *pick);
 
