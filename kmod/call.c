@@ -53,6 +53,7 @@
 
 #include "bus.h"
 #include "call.h"
+#include "chore.h"
 #include "clock.h"
 #include "compat.h"
 #include "endpoint.h"
@@ -349,7 +350,7 @@ static void withdraw(struct symp_call *call, struct list_head *doomed)
 	if (unlikely(moving && !moving->done)) {
 		symp_room_leave(server, call->lane, moving);
 		moving->done = true;
-		symp_move_start(moving->work);
+		symp_chore_start(moving->chores, moving->chore);
 	}
 	if (!call->attached) {
 		spin_unlock(&server->lock);

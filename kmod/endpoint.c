@@ -88,7 +88,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	INIT_LIST_HEAD(&ep->woken);
 	INIT_LIST_HEAD(&ep->starved);
 	INIT_LIST_HEAD(&ep->looked);
-	INIT_WORK(&ep->look, symp_room_look);
+	symp_chore_init(&ep->look, symp_room_look);
 
 	ep->account = symp_account_open(current_cred());
 	if (!ep->account) {

@@ -9,9 +9,9 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
-#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "chore.h"
 #include "pool.h"
 #include "queue.h"
 #include "room.h"
@@ -150,7 +150,7 @@ struct symp_endpoint {
 	struct list_head looked;
 	u32 nr_hungry;
 	u64 freed;
-	struct work_struct look;
+	struct symp_chore look;
 	u32 nr_calls;
 	u32 calls_charged;
 	u32 nr_oneway;

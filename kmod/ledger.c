@@ -17,6 +17,7 @@
 #include <linux/spinlock.h>
 #include <linux/user_namespace.h>
 
+#include "chore.h"
 #include "ledger.h"
 #include "limits.h"
 
@@ -105,6 +106,20 @@ static bool account_add(struct symp_account *account, kuid_t uid)
 	return true;
 }
 
+/*
+ * Whose turn it is when work is done for @account: the user's who owns the
+ * outermost of the user namespaces it is in, however many uids it has there. But
+ * what root made namespaces for are users of their own.
+ */
+static kuid_t user_of(const struct symp_account *account)
+{
+	u32 i = account->nr - 1;
+
+	while (i && uid_eq(account->ledgers[i]->uid, GLOBAL_ROOT_UID))
+		i--;
+	return account->ledgers[i]->uid;
+}
+
 /**
  * symp_account_open() - whom the holder of some credentials is charged to
  * @cred: the credentials
@@ -125,7 +140,9 @@ struct symp_account *symp_account_open(const struct cred *cred)
 	ok = account_add(account, cred->euid);
 	for (; ok && ns != &init_user_ns; ns = ns->parent)
 		ok = account_add(account, ns->owner);
-	if (!ok) {
+	if (ok)
+		account->chores = symp_chores_get(user_of(account));
+	if (!account->chores) {
 		symp_account_put(account);
 		return NULL;
 	}
@@ -146,6 +163,8 @@ void symp_account_put(struct symp_account *account)
 		return;
 	for (i = 0; i < account->nr; i++)
 		ledger_put(account->ledgers[i]);
+	if (account->chores)
+		symp_chores_put(account->chores);
 	kfree(account);
 }
 
@@ -178,6 +197,23 @@ int symp_account_charge(struct symp_account *account,
 		return -EDQUOT;
 	}
 	return 0;
+}
+
+/*
+ * As symp_account_charge(), but what endpoints of the user hold that are dead is
+ * given back before it fails. May sleep.
+ */
+int symp_account_charge_patiently(struct symp_account *account,
+				  enum symp_resource resource, u32 amount)
+{
+	u32 paid, left = symp_chores_owed(account->chores, &paid);
+	int err;
+
+	do {
+		symp_chores_owed(account->chores, &paid);
+		err = symp_account_charge(account, resource, amount);
+	} while (err && left-- && symp_chores_await(account->chores, paid));
+	return err;
 }
 
 void symp_account_uncharge(struct symp_account *account,

@@ -7,9 +7,9 @@
 
 #include "admit.h"
 #include "call.h"
+#include "chore.h"
 #include "device.h"
 #include "limits.h"
-#include "move.h"
 #include "netlink.h"
 #include "program.h"
 #include "route.h"
@@ -78,15 +78,15 @@ static int __init symp_init(void)
 	err = symp_call_init();
 	if (err)
 		return err;
-	err = symp_move_init();
+	err = symp_chores_init();
 	if (err)
 		goto err_exit_call;
 	err = symp_route_init() ?: symp_admit_init();
 	if (err)
-		goto err_exit_move;
+		goto err_exit_chores;
 	err = symp_netlink_init();
 	if (err)
-		goto err_exit_move;
+		goto err_exit_chores;
 	err = symp_device_init();
 	if (err)
 		goto err_exit_netlink;
@@ -94,8 +94,8 @@ static int __init symp_init(void)
 
 err_exit_netlink:
 	symp_netlink_exit();
-err_exit_move:
-	symp_move_exit();
+err_exit_chores:
+	symp_chores_exit();
 err_exit_call:
 	symp_call_exit();
 	return err;
@@ -113,7 +113,7 @@ static void __exit symp_exit(void)
 	symp_device_exit();
 	mmu_notifier_synchronize();
 	symp_netlink_exit();
-	symp_move_exit();
+	symp_chores_exit();
 	symp_call_exit();
 	symp_program_exit();
 	rcu_barrier();

@@ -11,25 +11,26 @@
  * and the caller's death end that wait (symp_call_finish()), and so does the
  * death of the new replica, upon which another one is chosen.
  *
- * All steps are work on one ordered queue: the order of a sender's requests
- * stays, unless their new replica stops serving while some are on the way to it;
- * and nothing here sleeps on anybody but the allocator.
+ * All steps are chores of the sender's user, which are done in order: the order
+ * of a sender's requests stays, unless their new replica stops serving while some
+ * are on the way to it; and nothing here sleeps on anybody but the allocator.
  *
- * Who holds a move: the work, or the lane of the new replica that it waits on
+ * Who holds a move: the chore, or the lane of the new replica that it waits on
  * (call->moving, under that one's lock). Who takes it off the lane starts the
- * work. The move has the reference to the call that the old pool had, one to
+ * chore. The move has the reference to the call that the old pool had, one to
  * the old pool, and one to the old endpoint unless that is dead. An endpoint
  * whose service was taken over and that took it back finds there what had not
  * left yet.
  */
 #include <linux/list_sort.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 
 #include "bus.h"
 #include "call.h"
+#include "chore.h"
 #include "endpoint.h"
 #include "files.h"
+#include "ledger.h"
 #include "move.h"
 #include "notice.h"
 #include "route.h"
@@ -37,7 +38,7 @@
 #include "stats.h"
 
 struct symp_move {
-	struct work_struct work;
+	struct symp_chore chore;
 	struct symp_call *call;
 	struct symp_endpoint *from;
 	struct symp_lane *lane;
@@ -45,13 +46,6 @@ struct symp_move {
 	u32 offset;
 	struct symp_room_waiter room;
 };
-
-static struct workqueue_struct *moves;
-
-bool symp_move_start(struct work_struct *work)
-{
-	return queue_work(moves, work);
-}
 
 /* The old place is free. */
 static void leave(struct symp_move *move)
@@ -156,9 +150,9 @@ static int move_deliver(struct symp_move *move)
 	return symp_call_attach(call, false);
 }
 
-static void move_work(struct work_struct *work)
+static void move_step(struct symp_chore *chore)
 {
-	struct symp_move *move = container_of(work, struct symp_move, work);
+	struct symp_move *move = container_of(chore, struct symp_move, chore);
 	struct symp_call *call = move->call;
 	int err;
 
@@ -174,7 +168,7 @@ static void move_work(struct work_struct *work)
 	/* Behind the others: servers can come and go for ever. */
 	if (err == -ESHUTDOWN) {
 		move->room.done = false;
-		symp_move_start(&move->work);
+		symp_chore_start(call->caller->account->chores, chore);
 		return;
 	}
 	leave(move);
@@ -197,15 +191,16 @@ static bool move_call(struct symp_call *call, struct symp_endpoint *from,
 		return false;
 	if (from)
 		symp_endpoint_get(from);
-	INIT_WORK(&move->work, move_work);
+	symp_chore_init(&move->chore, move_step);
 	move->call = call;
 	move->from = from;
 	move->lane = call->lane;
 	move->pool = symp_pool_get(pool);
 	move->offset = call->request.offset;
-	move->room.work = &move->work;
+	move->room.chore = &move->chore;
+	move->room.chores = call->caller->account->chores;
 	move->room.granules = symp_pool_slice(pool, move->offset)->len;
-	symp_move_start(&move->work);
+	symp_chore_start(move->room.chores, &move->chore);
 	return true;
 }
 
@@ -322,15 +317,4 @@ bool symp_move_from_dead(struct symp_call *call, struct symp_pool *pool)
 		return false;
 	call->queued = false;
 	return move_call(call, NULL, pool);
-}
-
-int symp_move_init(void)
-{
-	moves = alloc_ordered_workqueue("symphony_moves", 0);
-	return moves ? 0 : -ENOMEM;
-}
-
-void symp_move_exit(void)
-{
-	destroy_workqueue(moves);
 }

@@ -8,11 +8,7 @@ struct symp_endpoint;
 struct symp_notice;
 struct symp_pool;
 struct symp_service;
-struct work_struct;
 
-int symp_move_init(void);
-void symp_move_exit(void);
-bool symp_move_start(struct work_struct *work);
 void symp_move_queued(struct symp_endpoint *from, struct symp_service *service,
 		      struct symp_notice *notice);
 void symp_move_refuse_parked(struct symp_endpoint *ep,

@@ -333,7 +333,7 @@ struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
 	struct symp_pool *pool;
 	int err;
 
-	err = symp_account_charge(account, SYMP_POOL_BYTES, size);
+	err = symp_account_charge_patiently(account, SYMP_POOL_BYTES, size);
 	if (err) {
 		*limit = SYMPHONY_LIMIT_USER_POOL;
 		return ERR_PTR(err);

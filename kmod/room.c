@@ -18,10 +18,10 @@
  */
 #include <linux/rbtree.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 
 #include "bus.h"
 #include "call.h"
+#include "chore.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "ledger.h"
@@ -276,12 +276,12 @@ static void waiter_done(struct symp_endpoint *ep, struct symp_lane *lane,
 
 	waiter_del(ep, lane, w);
 	w->offset = offset;
-	if (w->work) {
+	if (w->chore) {
 		w->done = true;
 		if (w->look)
 			lane->notifying = false;
 		lane->coming += offset != SYMPHONY_NO_OFFSET;
-		symp_move_start(w->work);
+		symp_chore_start(w->chores, w->chore);
 		return;
 	}
 	guard(rcu)();
@@ -341,7 +341,7 @@ static void grant(struct symp_endpoint *ep)
 	for (tries = 0; !list_empty(&ep->starved); tries++) {
 		if (tries == GRANT_TRIES) {
 			symp_endpoint_get(ep);
-			if (!symp_move_start(&ep->look))
+			if (!symp_chore_start(ep->account->chores, &ep->look))
 				symp_endpoint_put(ep);
 			return;
 		}
@@ -355,9 +355,9 @@ static void grant(struct symp_endpoint *ep)
 }
 
 /* Goes on where grant() ended. */
-void symp_room_look(struct work_struct *work)
+void symp_room_look(struct symp_chore *chore)
 {
-	struct symp_endpoint *ep = container_of(work, struct symp_endpoint, look);
+	struct symp_endpoint *ep = container_of(chore, struct symp_endpoint, look);
 
 	scoped_guard(spinlock, &ep->lock)
 		grant(ep);
@@ -444,12 +444,12 @@ out:
 }
 
 /**
- * symp_room_or_wait() - room now, or work that is started when there is some
+ * symp_room_or_wait() - room now, or a chore that is started when there is some
  * @ep: whose pool, alive, its lock held
  * @lane: the sender's lane there
- * @w: how much, and the work
+ * @w: how much, and the chore
  *
- * Return: 0 with @w->offset, -EINPROGRESS, -EMSGSIZE. When the work runs,
+ * Return: 0 with @w->offset, -EINPROGRESS, -EMSGSIZE. When the chore runs,
  * @w->offset is the room, then one of @lane->coming, or SYMPHONY_NO_OFFSET if @ep
  * serves no more.
  */
@@ -469,17 +469,17 @@ int symp_room_or_wait(struct symp_endpoint *ep, struct symp_lane *lane,
 	}
 	if (!lane->coming)
 		return 0;
-	/* Behind those that waited: their work was started before. */
+	/* Behind those that waited: their chores were started before. */
 	w->done = true;
 	lane->coming++;
-	symp_move_start(w->work);
+	symp_chore_start(w->chores, w->chore);
 	return -EINPROGRESS;
 }
 
 /* A sender's wish to hear of room, on its lane or on its way to be told. */
 struct room_notice {
 	struct symp_room_waiter room;
-	struct work_struct work;
+	struct symp_chore chore;
 	struct symp_endpoint *sender;
 	struct symp_notice *notice;
 };
@@ -511,9 +511,9 @@ static void room_notice_free(struct room_notice *rn)
 	kfree(rn);
 }
 
-static void room_notice_work(struct work_struct *work)
+static void room_notice_tell(struct symp_chore *chore)
 {
-	struct room_notice *rn = container_of(work, struct room_notice, work);
+	struct room_notice *rn = container_of(chore, struct room_notice, chore);
 	struct symp_endpoint *sender = rn->sender;
 
 	scoped_guard(spinlock, &sender->lock)
@@ -562,8 +562,9 @@ int symp_room_notify(struct symp_call *call, u32 granules,
 		symp_account_uncharge(account, SYMP_CALLS, 1);
 		return -ENOMEM;
 	}
-	INIT_WORK(&rn->work, room_notice_work);
-	rn->room.work = &rn->work;
+	symp_chore_init(&rn->chore, room_notice_tell);
+	rn->room.chore = &rn->chore;
+	rn->room.chores = account->chores;
 	rn->room.look = true;
 	rn->room.granules = granules;
 
@@ -580,7 +581,7 @@ int symp_room_notify(struct symp_call *call, u32 granules,
 		wait = true;
 	}
 	if (!wait)
-		room_notice_work(&rn->work);
+		room_notice_tell(&rn->chore);
 	return 0;
 }
 

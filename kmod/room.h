@@ -10,10 +10,11 @@
 #include <linux/symphony.h>
 
 struct symp_call;
+struct symp_chore;
+struct symp_chores;
 struct symp_endpoint;
 struct symp_pool;
 struct task_struct;
-struct work_struct;
 
 /**
  * struct symp_identity - who sent a message, as its receiver's namespaces see it
@@ -70,7 +71,7 @@ struct symp_tenant {
  * @waiting: who waits for room, FIFO
  * @hungry: on one of the tenant's lists while @waiting is not empty
  * @notifying: the last one waits for a ROOM notice
- * @coming: works of them that were given room, and have not run since
+ * @coming: chores of them that were given room, and have not run since
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
@@ -98,7 +99,8 @@ struct symp_lane {
  * struct symp_room_waiter - who waits for room in another endpoint's pool
  * @node: on the lane's list until it is served
  * @task: a thread to be woken, or NULL
- * @work: work to be started, or NULL
+ * @chore: to be started, or NULL
+ * @chores: its user's
  * @granules: how much
  * @look: wants to know only: is given none
  * @offset: what it was given; SYMPHONY_NO_OFFSET when there will be none
@@ -107,7 +109,8 @@ struct symp_lane {
 struct symp_room_waiter {
 	struct list_head node;
 	struct task_struct *task;
-	struct work_struct *work;
+	struct symp_chore *chore;
+	struct symp_chores *chores;
 	u32 granules;
 	bool look;
 	u32 offset;
@@ -128,7 +131,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		      enum symphony_limit *limit);
 int symp_room_notify(struct symp_call *call, u32 granules,
 		     enum symphony_limit *limit);
-void symp_room_look(struct work_struct *work);
+void symp_room_look(struct symp_chore *chore);
 int symp_room_or_wait(struct symp_endpoint *ep, struct symp_lane *lane,
 		      struct symp_room_waiter *w);
 void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,

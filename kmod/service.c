@@ -156,7 +156,7 @@ static struct symp_service *service_create(struct symp_bus *bus,
 	struct symp_service *service;
 	int err;
 
-	err = symp_account_charge(account, SYMP_SERVICES, 1);
+	err = symp_account_charge_patiently(account, SYMP_SERVICES, 1);
 	if (err) {
 		*limit = SYMPHONY_LIMIT_USER_SERVICES;
 		return ERR_PTR(err);
