@@ -118,11 +118,11 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	name = params->bus;
 	if (!name)
 		name = secure_getenv("SYMPHONY_BUS");
-	if (!name || !*name)
+	if (!name || (!params->bus && !*name))
 		name = "symphony";
-	if (!bus_name_valid(name))
-		return sbus_error_set(error, -EINVAL, "\"%s\" cannot be the name of a bus: a letter a-z, then at most %d of a-z 0-9 _ . -",
-				      name, SBUS_NAME_MAX - 1);
+	r = sbus_check_name(name, error);
+	if (r)
+		return r;
 	device = params->device ? params->device : DEVICE;
 
 	bus = bus_new(name, device, params->queue_max ? params->queue_max : QUEUE_DEFAULT);

@@ -261,7 +261,7 @@ SBUS_API int sbus_call_json(struct sbus *bus, const char *extension, const char 
 
 /* Sends @text and frees it; @r is why there is none. */
 static int call_text(struct sbus *bus, const char *extension, int r, char *text, size_t len,
-		     const char *method, uint64_t timeout, struct sbus_message **reply,
+		     uint64_t method, uint64_t timeout, struct sbus_message **reply,
 		     struct sbus_error *error)
 {
 	if (r == -EILSEQ)
@@ -269,8 +269,7 @@ static int call_text(struct sbus *bus, const char *extension, int r, char *text,
 				      extension);
 	if (r)
 		return sbus_error_set(error, r, "out of memory");
-	r = call_bytes(bus, extension, SBUS_JSON, text, len, sbus_method_id(method), timeout, reply,
-		       error);
+	r = call_bytes(bus, extension, SBUS_JSON, text, len, method, timeout, reply, error);
 	free(text);
 	return r;
 }
@@ -283,8 +282,9 @@ SBUS_API int sbus_call_val(struct sbus *bus, const char *extension, const yyjson
 	size_t len = 0;
 	int r = json_val(value, &text, &len);
 
-	return call_text(bus, extension, r, text, len, yyjson_get_str(method), timeout, reply,
-			 error);
+	return call_text(bus, extension, r, text, len,
+			 sbus_method_id_n(yyjson_get_str(method), yyjson_get_len(method)), timeout,
+			 reply, error);
 }
 
 SBUS_API int sbus_call_mut(struct sbus *bus, const char *extension, const yyjson_mut_val *value,
@@ -295,8 +295,9 @@ SBUS_API int sbus_call_mut(struct sbus *bus, const char *extension, const yyjson
 	size_t len = 0;
 	int r = json_mut(value, &text, &len);
 
-	return call_text(bus, extension, r, text, len, yyjson_mut_get_str(method), timeout, reply,
-			 error);
+	return call_text(bus, extension, r, text, len,
+			 sbus_method_id_n(yyjson_mut_get_str(method), yyjson_mut_get_len(method)),
+			 timeout, reply, error);
 }
 
 SBUS_API int sbus_call_method(struct sbus *bus, const char *extension, const char *method,
@@ -307,5 +308,6 @@ SBUS_API int sbus_call_method(struct sbus *bus, const char *extension, const cha
 	size_t len = 0;
 	int r = json_method(method, params, &text, &len);
 
-	return call_text(bus, extension, r, text, len, method, timeout, reply, error);
+	return call_text(bus, extension, r, text, len, sbus_method_id(method), timeout, reply,
+			 error);
 }

@@ -80,11 +80,10 @@ static int tell(int command, struct nlattr *const *attrs, void *data)
 static int list(struct sbus_control *control, int command, const char *bus,
 		struct listener *to, struct sbus_error *error)
 {
-	int r;
+	int r = bus ? sbus_check_name(bus, error) : 0;
 
-	if (bus && !bus_name_valid(bus))
-		return sbus_error_set(error, -EINVAL, "\"%s\" cannot be the name of a bus",
-				      bus);
+	if (r)
+		return r;
 	r = netlink_dump(&control->nl, command, bus, tell, to);
 	if (!r || to->r)
 		return r;

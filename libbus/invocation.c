@@ -56,6 +56,10 @@ static int run_locked(struct sbus_member *member, struct sbus_invocation *inv, s
 		method = member_method(member, inv->method, len);
 	if (likely(method))
 		return method->fn(member->self, inv);
+	/* Cut at the NUL it would be another name. */
+	if (inv->method && strlen(inv->method) != len)
+		return sbus_fail(inv, SBUS_CODE_INVALID_REQUEST,
+				 "\"%s\": the name of a method has no NUL character", member->id);
 	if (member->extension.call)
 		return member->extension.call(member->self, inv);
 	return no_method(member, inv);

@@ -29,16 +29,6 @@ int bus_open_device(const char *device, struct sbus_error *error)
 	}
 }
 
-bool bus_name_valid(const char *name)
-{
-	size_t len;
-
-	if (*name < 'a' || *name > 'z')
-		return false;
-	len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-");
-	return len <= SBUS_NAME_MAX && !name[len];
-}
-
 static int join_failed(const char *name, const struct symphony_join *join, int r,
 		       struct sbus_error *error)
 {
@@ -46,7 +36,7 @@ static int join_failed(const char *name, const struct symphony_join *join, int r
 		return r;
 	switch (-r) {
 	case ENOENT:
-		return sbus_error_set(error, r, "there is no bus \"%s\": open it with SBUS_OPEN_CREATE, or start who creates it",
+		return sbus_error_set(error, r, "there is no bus \"%s\": start the program that creates it, or check the name",
 				      name);
 	case EEXIST:
 		return sbus_error_set(error, r, "there is a bus \"%s\" already", name);

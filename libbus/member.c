@@ -107,9 +107,8 @@ static int check(const struct symphony_extension *extension, struct sbus_error *
 	if (extension->size < sizeof(*extension))
 		return sbus_error_set(error, -EINVAL, "the descriptor has %u bytes, %zu are needed: start it with SYMPHONY_EXTENSION_INIT",
 				      extension->size, sizeof(*extension));
-	if (!extension->name || !bus_name_valid(extension->name))
-		return sbus_error_set(error, -EINVAL, "\"%s\" cannot be the id of an extension: a letter a-z, then at most %d of a-z 0-9 _ . -",
-				      extension->name ? extension->name : "", SBUS_NAME_MAX - 1);
+	if (sbus_check_name(extension->name, error))
+		return -EINVAL;
 	if (!extension->methods && !extension->call)
 		return sbus_error_set(error, -EINVAL, "extension \"%s\" has neither methods nor a call function",
 				      extension->name);

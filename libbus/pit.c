@@ -96,7 +96,10 @@ SBUS_API int sbus_pit_add(struct sbus_pit *pit, const struct symphony_extension 
 	r = member_new(pit, extension, &member, error);
 	if (r)
 		return r;
-	if (sbus_pit_lookup(pit, member->id))
+	if (config && !yyjson_is_null((yyjson_val *)config) && !extension->init)
+		r = sbus_error_set(error, -EINVAL, "extension \"%s\" takes no configuration",
+				   member->id);
+	else if (sbus_pit_lookup(pit, member->id))
 		r = sbus_error_set(error, -EEXIST, "there is a member \"%s\" already", member->id);
 	else if (copy_config(member, config) || add_id(pit, member->id))
 		r = sbus_error_set(error, -ENOMEM, "out of memory");

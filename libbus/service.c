@@ -65,20 +65,14 @@ static int ask(struct sbus *bus, unsigned long operation, const char *id,
 	return r;
 }
 
-static int invalid(const char *id, struct sbus_error *error)
-{
-	return sbus_error_set(error, -EINVAL, "\"%s\" cannot be the id of an extension: a letter a-z, then at most %d of a-z 0-9 _ . -",
-			      id ? id : "", SBUS_NAME_MAX - 1);
-}
-
 int service_resolve(struct sbus *bus, const char *id, struct service **service,
 		    struct sbus_error *error)
 {
 	struct symphony_service arg = { 0 };
-	int r;
+	int r = sbus_check_name(id, error);
 
-	if (!id || !bus_name_valid(id))
-		return invalid(id, error);
+	if (r)
+		return r;
 	r = ask(bus, SYMPHONY_IOC_RESOLVE, id, &arg, service);
 	return r ? error_call(error, bus, id, 0, r, 0) : 0;
 }
@@ -180,10 +174,10 @@ SBUS_API int sbus_claim_with(struct sbus *bus, const char *extension,
 	static const struct sbus_claim_params defaults = { .size = sizeof(defaults) };
 	struct symphony_service arg = { 0 };
 	struct service *service;
-	int r;
+	int r = sbus_check_name(extension, error);
 
-	if (!extension || !bus_name_valid(extension))
-		return invalid(extension, error);
+	if (r)
+		return r;
 	if (!params)
 		params = &defaults;
 	if (claim_flags(params, &arg.flags))
@@ -235,10 +229,10 @@ SBUS_API int sbus_drain(struct sbus *bus, const char *extension, bool resume)
 SBUS_API int sbus_grant(struct sbus *bus, const char *extension, struct sbus_error *error)
 {
 	struct symphony_service arg = { .size = sizeof(arg) };
-	int r;
+	int r = sbus_check_name(extension, error);
 
-	if (!extension || !bus_name_valid(extension))
-		return invalid(extension, error);
+	if (r)
+		return r;
 	arg.name = (uintptr_t)extension;
 	arg.name_len = strlen(extension);
 	r = bus_ioctl(bus, SYMPHONY_IOC_GRANT, &arg);

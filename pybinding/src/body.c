@@ -47,13 +47,14 @@ static int encode_json(struct body *body, PyObject *message,
 		.ctx = buffer,
 	};
 	struct convert c;
-	yyjson_val *root;
+	yyjson_val *root, *method;
 
 	root = convert_from_py(&c, message);
 	if (!root)
 		return -1;
 	body->content = SBUS_JSON;
-	body->method = sbus_method_id(yyjson_get_str(yyjson_obj_get(root, "method")));
+	method = yyjson_obj_get(root, "method");
+	body->method = sbus_method_id_n(yyjson_get_str(method), yyjson_get_len(method));
 	if (buffer->room > BUFFER_KEEP)
 		buffer_free(buffer);
 	body->data = yyjson_val_write_opts(root, YYJSON_WRITE_NOFLAG, &alc,

@@ -114,6 +114,30 @@ TEST(method_id_is_fnv_1a)
 	EXPECT_EQ(0x85944171f73967e8ULL, sbus_method_id("foobar"));
 }
 
+TEST(names_are_made_of_few_characters)
+{
+	static const char *const wrong[] = { "", "A", "1", "a b", "a/b", "\303\244",
+		"a123456789012345678901234567890123456789012345678901234567890123" };
+	struct sbus_error error = SBUS_ERROR_INIT;
+	struct sbus *bus = NULL;
+
+	EXPECT_EQ(0, sbus_check_name("a_b.c-9", NULL));
+	EXPECT_EQ(-EINVAL, sbus_check_name(NULL, NULL));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		EXPECT_EQ(-EINVAL, sbus_check_name(wrong[i], &error)) TH_LOG("%s", wrong[i]);
+		EXPECT_NE(NULL, strstr(error.message, "a letter a-z"));
+		EXPECT_EQ(-EINVAL, open_as(&bus, (struct sbus_params){ .bus = wrong[i] }, NULL));
+	}
+	sbus_error_clear(&error);
+}
+
+TEST(method_id_is_of_all_bytes)
+{
+	EXPECT_EQ(sbus_method_id("work"), sbus_method_id_n("work now", 4));
+	EXPECT_NE(sbus_method_id("work"), sbus_method_id_n("work\0x", 6));
+	EXPECT_EQ(0, sbus_method_id_n(NULL, 0));
+}
+
 TEST(errors_are_copied_whole)
 {
 	struct sbus_error from = SBUS_ERROR_INIT, to = SBUS_ERROR_INIT;

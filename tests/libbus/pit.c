@@ -89,6 +89,13 @@ TEST_F(pit, unknown_method_is_named)
 	EXPECT_NE(NULL, strstr(self->outcome.text, "describe"));
 }
 
+TEST_F(pit, method_is_not_cut_at_a_nul)
+{
+	EXPECT_EQ(0, pit_call(self->probe, "{\"method\":\"describe\\u0000x\"}", 0,
+			      &self->outcome, NULL));
+	EXPECT_EQ(SBUS_CODE_INVALID_REQUEST, self->outcome.code);
+}
+
 TEST_F(pit, message_without_method_is_refused)
 {
 	EXPECT_EQ(0, pit_call(self->probe, "[1,2]", 0, &self->outcome, NULL));
@@ -457,6 +464,32 @@ TEST(failed_start_leaves_no_member_started)
 	EXPECT_STREQ("second", error.extension);
 	EXPECT_EQ(1, probe_seen.inits);
 	EXPECT_EQ(1, probe_seen.finis);
+	sbus_error_clear(&error);
+	sbus_pit_unref(pit);
+}
+
+static int nothing(void *self, struct sbus_invocation *inv)
+{
+	(void)self;
+	(void)inv;
+	return 0;
+}
+
+TEST(configuration_needs_an_init)
+{
+	static const struct symphony_extension plain = {
+		SYMPHONY_EXTENSION_INIT, .name = "plain", .version = "1", .call = nothing,
+	};
+	yyjson_doc *some = yyjson_read("{}", 2, 0), *none = yyjson_read("null", 4, 0);
+	struct sbus_error error = SBUS_ERROR_INIT;
+	struct sbus_pit *pit;
+
+	ASSERT_EQ(0, sbus_pit_new(&pit));
+	EXPECT_EQ(-EINVAL, sbus_pit_add(pit, &plain, yyjson_doc_get_root(some), &error));
+	EXPECT_NE(NULL, strstr(error.message, "\"plain\" takes no configuration"));
+	EXPECT_EQ(0, sbus_pit_add(pit, &plain, yyjson_doc_get_root(none), NULL));
+	yyjson_doc_free(some);
+	yyjson_doc_free(none);
 	sbus_error_clear(&error);
 	sbus_pit_unref(pit);
 }

@@ -167,7 +167,7 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  * struct sbus_params - how to open a connection
  * @size: sizeof(struct sbus_params)
  * @flags: SBUS_OPEN_*
- * @bus: name of the bus; NULL: $SYMPHONY_BUS, or else "symphony"
+ * @bus: name of the bus; NULL: $SYMPHONY_BUS if that is not empty, or else "symphony"
  * @device: NULL: /dev/symphony
  * @mode: permissions of a bus that is created, 0: 0600. r joins and calls, w
  *	also claims
@@ -340,6 +340,17 @@ struct sbus_info {
 SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_error *error);
 
 /**
+ * sbus_check_name() - can this be an id, or the name of a bus?
+ * @name: the name; NULL cannot
+ * @error: filled on failure: the message says what names are made of
+ *
+ * Every function that takes an id or the name of a bus checks it so.
+ *
+ * Errors: EINVAL.
+ */
+SBUS_API int sbus_check_name(const char *name, struct sbus_error *error);
+
+/**
  * sbus_now() - the clock of deadlines
  *
  * Return: CLOCK_MONOTONIC in nanoseconds.
@@ -362,6 +373,22 @@ static inline uint64_t sbus_method_id(const char *name)
 	if (!name)
 		return 0;
 	while (*name)
+		hash = (hash ^ (unsigned char)*name++) * 0x100000001b3ULL;
+	return hash;
+}
+
+/**
+ * sbus_method_id_n() - the same of a name that is not terminated, or has NULs in it
+ * @name: the method's name, or NULL
+ * @len: its bytes
+ */
+static inline uint64_t sbus_method_id_n(const char *name, size_t len)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	if (!name)
+		return 0;
+	while (len--)
 		hash = (hash ^ (unsigned char)*name++) * 0x100000001b3ULL;
 	return hash;
 }
@@ -406,7 +433,8 @@ SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_
  * @root: (out) its root; valid until the message's last reference is dropped
  * @error: filled on failure
  *
- * Parsed at the first call. Two threads must not make the first call at once.
+ * Parsed at the first call. Two threads must not make the first call at once. A number
+ * that neither 64 bits nor a double can hold is a YYJSON_TYPE_RAW: its digits.
  *
  * Errors: EBADMSG (not JSON, or nested deeper than SBUS_DEPTH_MAX; the error says
  * which, and where), EMEDIUMTYPE (the content type is not JSON), ENOMEM.
@@ -1119,8 +1147,8 @@ SBUS_API int sbus_reply_iov(struct sbus_message *request, uint32_t content_type,
  * sbus_reply_error() - answer with an error reply
  * @request: the request
  * @code: an enum sbus_code, or the extension's own, positive
- * @data: its "data", or NULL
- * @format: printf format of its "message"
+ * @data: its "data", or NULL. Left out when JSON cannot say it
+ * @format: printf format of its "message"; bytes that are not UTF-8 are sent as "?"
  */
 SBUS_API int sbus_reply_error(struct sbus_message *request, int64_t code, const yyjson_mut_val *data,
 			      const char *format, ...) __attribute__((format(printf, 4, 5)));
