@@ -17,10 +17,40 @@ SBUS_API void sbus_error_clear(struct sbus_error *error)
 	memset(error, 0, sizeof(*error));
 }
 
+/* How many bytes the character at @at has; 0 when there is none. */
+static size_t utf8_len(const unsigned char *at)
+{
+	size_t len;
+
+	if (at[0] < 0x80)
+		return 1;
+	len = at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+	for (size_t i = 1; i < len; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	/* Forms that are too long, halves of characters, what is beyond the last one. */
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90))
+		return 0;
+	return len;
+}
+
+char *error_format(const char *format, va_list args)
+{
+	unsigned char *at;
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		return NULL;
+	for (at = (unsigned char *)text; *at; at += utf8_len(at))
+		if (!utf8_len(at))
+			*at = '?';
+	return text;
+}
+
 static void set_message(struct sbus_error *error, const char *format, va_list args)
 {
-	if (vasprintf(&error->message, format, args) < 0)
-		error->message = NULL;
+	error->message = error_format(format, args);
 }
 
 SBUS_API int sbus_error_set(struct sbus_error *error, int err, const char *format, ...)
@@ -173,6 +203,19 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 	return err;
 }
 
+/* A NUL, which this library does not send, would hide what comes after it. */
+static void set_string(struct sbus_error *error, yyjson_val *message)
+{
+	size_t len = yyjson_get_len(message);
+
+	sbus_error_clear(error);
+	error->error = -EREMOTEIO;
+	error->message = malloc(len + 1);
+	for (size_t i = 0; error->message && i <= len; i++)
+		error->message[i] = yyjson_get_str(message)[i] || i == len ?
+					    yyjson_get_str(message)[i] : '?';
+}
+
 int error_reply(struct sbus_error *error, const char *extension, struct sbus_message *reply)
 {
 	yyjson_val *root, *message, *data;
@@ -191,7 +234,7 @@ int error_reply(struct sbus_error *error, const char *extension, struct sbus_mes
 	message = yyjson_obj_get(root, "message");
 	data = yyjson_obj_get(root, "data");
 	if (yyjson_is_str(message))
-		sbus_error_set(error, -EREMOTEIO, "%s", yyjson_get_str(message));
+		set_string(error, message);
 	else
 		sbus_error_set(error, -EREMOTEIO, "\"%s\" answered with an error", extension);
 	error->code = yyjson_get_sint(yyjson_obj_get(root, "code"));

@@ -12,6 +12,9 @@ struct sbus_message;
 /* What a negative errno means, never NULL. */
 const char *error_text(int err);
 
+/* A message: valid UTF-8, as it may travel as JSON; "?" is in place of other bytes. */
+char *error_format(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
 /*
  * Fills @error with what @err means for a call of @extension, and returns @err.
  * @call: the call's id, 0 when there is none. @needed: see struct sbus_error.

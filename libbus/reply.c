@@ -429,6 +429,9 @@ static int reply_error(struct sbus_message *request, int64_t code, const yyjson_
 	size_t len = 0;
 	int r = json_error(code, message, data, &text, &len);
 
+	/* An error whose data cannot travel is better than none. */
+	if (r == -EILSEQ && data)
+		r = json_error(code, message, NULL, &text, &len);
 	return reply_text(request, SYMPHONY_REPLY_ERROR, r, text, len);
 }
 
@@ -440,9 +443,9 @@ SBUS_API int sbus_reply_error(struct sbus_message *request, int64_t code, const 
 	int r;
 
 	va_start(args, format);
-	r = vasprintf(&message, format, args);
+	message = error_format(format, args);
 	va_end(args);
-	if (r < 0)
+	if (!message)
 		return -ENOMEM;
 	r = reply_error(request, code, data, message);
 	free(message);

@@ -116,6 +116,14 @@ TEST_F(call, error_reply_is_an_error_with_code_message_and_data)
 	EXPECT_NE(0, self->error.call);
 }
 
+TEST_F(call, error_that_json_cannot_say_is_not_lost)
+{
+	EXPECT_EQ(-EREMOTEIO, CALL("odd-error", ""));
+	EXPECT_EQ(6, self->error.code);
+	EXPECT_STREQ("a??????\xe2\x82\xac\xf0\x9f\x8e\xbb", self->error.message);
+	EXPECT_EQ(NULL, self->error.data);
+}
+
 TEST_F(call, errno_of_a_handler_is_an_error_reply)
 {
 	EXPECT_EQ(-EREMOTEIO, CALL("errno", ""));

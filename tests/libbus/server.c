@@ -36,6 +36,18 @@ static int answer_iov(struct sbus_message *request, const char *body, size_t len
 	return sbus_reply_iov(request, SBUS_RAW, iov, nr);
 }
 
+/* What JSON cannot say: bytes that are no text, and a number that is none. */
+static int answer_odd_error(struct sbus_message *request)
+{
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	int r;
+
+	r = sbus_reply_error(request, 6, yyjson_mut_real(doc, 0. / 0.), "%s",
+			     "a\xff\xc0\x80\xed\xa0\x80\xe2\x82\xac\xf0\x9f\x8e\xbb");
+	yyjson_mut_doc_free(doc);
+	return r;
+}
+
 static int answer_error(struct sbus_message *request)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -78,6 +90,8 @@ static int answer(struct server *server, struct sbus_message *request)
 		snprintf(number, sizeof(number), "%.*s", (int)len, body);
 		return answer_big(request, number);
 	}
+	if (is(request, "odd-error"))
+		return answer_odd_error(request);
 	if (is(request, "error"))
 		return answer_error(request);
 	if (is(request, "drop"))
