@@ -167,7 +167,8 @@ SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 					      sbus_message_content(message));
 		body = sbus_message_body(message, &len);
 		/* Not in place: the pool cannot be written. */
-		message->doc = yyjson_read_opts((char *)body, len, 0, NULL, &problem);
+		message->doc = yyjson_read_opts((char *)body, len, YYJSON_READ_BIGNUM_AS_RAW, NULL,
+						&problem);
 		if (!message->doc && problem.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
 			return sbus_error_set(error, -ENOMEM, "out of memory");
 		if (!message->doc)

@@ -20,6 +20,8 @@ static const char *type_name(yyjson_type type)
 		return "an array";
 	case YYJSON_TYPE_OBJ:
 		return "an object";
+	case YYJSON_TYPE_RAW:
+		return "a number beyond what 64 bits or a double can hold";
 	default:
 		return "a value";
 	}
