@@ -5,6 +5,15 @@
 #include "error.h"
 #include "pit.h"
 
+/* Only of a descriptor of this version it is known where its name is. */
+static const yyjson_val *config_of(const struct symphony_extension *extension,
+				   const yyjson_val *config)
+{
+	if (!extension || extension->abi_version != SYMPHONY_EXTENSION_ABI)
+		return NULL;
+	return yyjson_obj_get((yyjson_val *)config, extension->name);
+}
+
 SBUS_API int sbus_pit_load(struct sbus_pit *pit, const char *path, const yyjson_val *config,
 			   struct sbus_error *error)
 {
@@ -22,7 +31,7 @@ SBUS_API int sbus_pit_load(struct sbus_pit *pit, const char *path, const yyjson_
 				   path);
 		goto err_close;
 	}
-	r = sbus_pit_add(pit, *descriptor, config, error);
+	r = sbus_pit_add(pit, *descriptor, config_of(*descriptor, config), error);
 	if (r)
 		goto err_close;
 	for (member = pit->first; member->next; member = member->next)

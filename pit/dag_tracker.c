@@ -53,11 +53,13 @@ static void fini(void *self)
 static int init(struct sbus_member *member, yyjson_val *config, void **self,
 		struct sbus_error *error)
 {
-	struct dag_tracker *t = calloc(1, sizeof(*t));
+	struct dag_tracker *t;
 	int ret;
 
-	(void)config;
-	(void)error;
+	ret = PIT_CONFIG_KNOWN("dag_tracker", config, error);
+	if (ret)
+		return ret;
+	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	t->member = member;

@@ -6,40 +6,13 @@
 
 #include "params.h"
 
-static int list_known(struct sbus_invocation *inv, const char *const *known,
-		      const char *what)
+/* What @object has that is not in @known, in @what; false when it has nothing such. */
+static bool find_unknown(yyjson_val *object, const char *const *known, char what[PIT_NAME_MAX])
 {
-	char list[512] = "";
-	size_t used = 0;
-
-	for (; *known; known++) {
-		int n = snprintf(list + used, sizeof(list) - used, "%s%s",
-				 used ? ", " : "", *known);
-
-		if (n < 0 || used + n >= sizeof(list))
-			break;
-		used += n;
-	}
-	return sbus_fail(inv, SBUS_CODE_INVALID_PARAMS,
-			 "%s: %s; the parameters are: %s", inv->method, what,
-			 used ? list : "none");
-}
-
-int pit_params_known(struct sbus_invocation *inv, const char *const *known)
-{
-	char what[PIT_NAME_MAX];
 	yyjson_obj_iter iter;
 	yyjson_val *key;
 
-	if (!inv->params || yyjson_is_null(inv->params))
-		return 0;
-	if (!yyjson_is_obj(inv->params)) {
-		snprintf(what, sizeof(what),
-			 "params: expected an object, got %s",
-			 yyjson_get_type_desc(inv->params));
-		return list_known(inv, known, what);
-	}
-	yyjson_obj_iter_init(inv->params, &iter);
+	yyjson_obj_iter_init(object, &iter);
 	while ((key = yyjson_obj_iter_next(&iter))) {
 		const char *const *k = known;
 
@@ -47,18 +20,68 @@ int pit_params_known(struct sbus_invocation *inv, const char *const *known)
 			k++;
 		if (*k)
 			continue;
-		/* Cut in the middle of a character it would not be JSON. */
-		if (yyjson_get_len(key) > 100)
-			snprintf(what, sizeof(what),
-				 "there is no parameter with a name of %zu bytes",
+		/* Cut, by a NUL or in the middle of a character, it would be another name. */
+		if (yyjson_get_len(key) > 100 ||
+		    strlen(yyjson_get_str(key)) != yyjson_get_len(key))
+			snprintf(what, PIT_NAME_MAX, "with a name of %zu bytes",
 				 yyjson_get_len(key));
 		else
-			snprintf(what, sizeof(what),
-				 "there is no parameter '%s'",
-				 yyjson_get_str(key));
-		return list_known(inv, known, what);
+			snprintf(what, PIT_NAME_MAX, "'%s'", yyjson_get_str(key));
+		return true;
 	}
-	return 0;
+	return false;
+}
+
+static const char *list_known(const char *const *known, char list[512])
+{
+	size_t used = 0;
+
+	strcpy(list, "none");
+	for (; *known; known++) {
+		int n = snprintf(list + used, 512 - used, "%s%s",
+				 used ? ", " : "", *known);
+
+		if (n < 0 || used + n >= 512)
+			break;
+		used += n;
+	}
+	return list;
+}
+
+int pit_params_known(struct sbus_invocation *inv, const char *const *known)
+{
+	char what[PIT_NAME_MAX], list[512];
+
+	if (!inv->params || yyjson_is_null(inv->params))
+		return 0;
+	if (!yyjson_is_obj(inv->params))
+		return sbus_fail(inv, SBUS_CODE_INVALID_PARAMS,
+				 "%s: params: expected an object, got %s; the parameters are: %s",
+				 inv->method, yyjson_get_type_desc(inv->params),
+				 list_known(known, list));
+	if (!find_unknown(inv->params, known, what))
+		return 0;
+	return sbus_fail(inv, SBUS_CODE_INVALID_PARAMS,
+			 "%s: there is no parameter %s; the parameters are: %s",
+			 inv->method, what, list_known(known, list));
+}
+
+int pit_config_known(const char *id, yyjson_val *config, struct sbus_error *error,
+		     const char *const *known)
+{
+	char what[PIT_NAME_MAX], list[512];
+
+	if (!config || yyjson_is_null(config))
+		return 0;
+	if (!yyjson_is_obj(config))
+		return sbus_error_set(error, -EINVAL,
+				      "%s: config: expected an object, got %s",
+				      id, yyjson_get_type_desc(config));
+	if (!find_unknown(config, known, what))
+		return 0;
+	return sbus_error_set(error, -EINVAL,
+			      "%s: config: there is no option %s; the options are: %s",
+			      id, what, list_known(known, list));
 }
 
 int pit_param_name(struct sbus_invocation *inv, const char *name,

@@ -30,6 +30,21 @@ int pit_params_known(struct sbus_invocation *inv, const char *const *known);
 	pit_params_known(inv, (const char *const[]){ __VA_ARGS__, NULL })
 
 /**
+ * pit_config_known() - refuse a configuration with members not in @known
+ * @id: whose it is, for the message
+ * @config: NULL or null: none
+ * @error: filled on failure
+ * @known: names, ended by NULL
+ *
+ * Errors: EINVAL, also when it is not an object.
+ */
+int pit_config_known(const char *id, yyjson_val *config, struct sbus_error *error,
+		     const char *const *known);
+
+#define PIT_CONFIG_KNOWN(id, config, error, ...) \
+	pit_config_known(id, config, error, (const char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+
+/**
  * pit_param_name() - a string of 1 to PIT_NAME_MAX bytes
  *
  * Return: as sbus_param_str().

@@ -70,6 +70,9 @@ static int init(struct sbus_member *member, yyjson_val *config, void **self,
 	struct pm *pm;
 	int ret;
 
+	ret = PIT_CONFIG_KNOWN("pool_manager", config, error, "capacity");
+	if (ret)
+		return ret;
 	if (capacity) {
 		units = yyjson_get_uint(capacity);
 		if (!yyjson_is_uint(capacity) || !units || units > PIT_UINT_MAX)

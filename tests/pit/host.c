@@ -89,8 +89,7 @@ FIXTURE_SETUP(host)
 	ASSERT_EQ(0, sbus_pit_new(&self->pit));
 	if (variant->plugin) {
 		ASSERT_EQ(0, load(self->pit, "pool_manager",
-				  yyjson_obj_get(config, "pool_manager"),
-				  &error))
+				  config, &error))
 			TH_LOG("%s", error.message);
 		ASSERT_EQ(0, load(self->pit, "dag_tracker", NULL, &error))
 			TH_LOG("%s", error.message);

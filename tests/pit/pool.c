@@ -637,6 +637,14 @@ TEST(a_bad_capacity_is_refused_at_the_start)
 	EXPECT_EQ(NULL, sim_new("pool_manager", "{\"capacity\":\"big\"}"));
 }
 
+TEST(a_configuration_that_nobody_reads_is_refused)
+{
+	EXPECT_EQ(NULL, sim_new("pool_manager", "{\"capacityy\":7}"));
+	EXPECT_EQ(NULL, sim_new("pool_manager", "{\"capacity\\u0000\":7}"));
+	EXPECT_EQ(NULL, sim_new("pool_manager", "[7]"));
+	EXPECT_EQ(NULL, sim_new("dag_tracker", "{\"a\":1}"));
+}
+
 TEST(the_default_pool_is_as_large_as_the_memory)
 {
 	struct sim *sim = sim_new("pool_manager", NULL);

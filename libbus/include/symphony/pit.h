@@ -53,10 +53,11 @@ SBUS_API struct sbus_pit *sbus_pit_unref(struct sbus_pit *pit);
  * sbus_pit_add() - add a member
  * @pit: the host, not started
  * @extension: its descriptor
- * @config: for its init(): copied; or NULL
+ * @config: for its init(): copied; NULL or null: none
  * @error: filled on failure
  *
- * Errors: EINVAL (a descriptor that is not one: the error says what), EEXIST
+ * Errors: EINVAL (a descriptor that is not one, or a configuration for an extension
+ * without init(): the error says what), EEXIST
  * (the id is taken), EPROTONOSUPPORT (another ABI version), EBUSY (started),
  * ENOMEM.
  */
@@ -66,7 +67,8 @@ SBUS_API int sbus_pit_add(struct sbus_pit *pit, const struct symphony_extension 
 /**
  * sbus_pit_add_builtin() - add the members that are part of libsymphony
  * @pit: the host, not started
- * @config: an object with a value per id, or NULL
+ * @config: an object in which the configuration of a member is the value of its id,
+ *	or NULL. Other values are not looked at: they can be those of sbus_pit_load()
  * @error: filled on failure
  *
  * Errors: as sbus_pit_add().
@@ -80,7 +82,7 @@ SBUS_API int sbus_pit_add_builtin(struct sbus_pit *pit, const yyjson_val *config
  * @path: file with a descriptor named symphony_extension (SYMPHONY_EXTENSION
  *	with -DSYMPHONY_PLUGIN), as dlopen() takes it. It runs in this process:
  *	trust it
- * @config: as in sbus_pit_add()
+ * @config: as in sbus_pit_add_builtin()
  * @error: filled on failure
  *
  * Errors: ELIBACC (cannot be loaded), ELIBBAD (has no descriptor), and
