@@ -5,6 +5,7 @@
 #include "pit.h"
 #include "remote.h"
 #include "server.h"
+#include "text.h"
 
 #include <errno.h>
 
@@ -272,12 +273,53 @@ static PyObject *bus_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	return (PyObject *)bus;
 }
 
-static int check_text(PyObject *object, const char *what)
+static PyObject *id_of(PyObject *id)
 {
-	if (object == Py_None || PyUnicode_Check(object))
-		return 0;
-	PyErr_Format(PyExc_TypeError, "%s is a str or None, not %T", what, object);
-	return -1;
+	return text_name(id, "an id in reserve") ? Py_NewRef(id) : NULL;
+}
+
+/* Bytes, as dlopen() takes them. */
+static PyObject *path_of(PyObject *path)
+{
+	PyObject *bytes;
+
+	return PyUnicode_FSConverter(path, &bytes) ? bytes : NULL;
+}
+
+/* A tuple of what @of makes of each. A str is a sequence too, which nobody means. */
+static PyObject *tuple_of(PyObject *values, const char *what, PyObject *(*of)(PyObject *value))
+{
+	PyObject *tuple, *made;
+
+	if (PyUnicode_Check(values) || PyBytes_Check(values)) {
+		PyErr_Format(PyExc_TypeError, "%s, not %R", what, values);
+		return NULL;
+	}
+	values = PySequence_Tuple(values);
+	if (!values)
+		return NULL;
+	tuple = PyTuple_New(PyTuple_GET_SIZE(values));
+	for (Py_ssize_t i = 0; tuple && i < PyTuple_GET_SIZE(values); i++) {
+		made = of(PyTuple_GET_ITEM(values, i));
+		if (made)
+			PyTuple_SET_ITEM(tuple, i, made);
+		else
+			Py_CLEAR(tuple);
+	}
+	Py_DECREF(values);
+	return tuple;
+}
+
+static int check_init(PyObject *name, PyObject *device, PyObject *config)
+{
+	if ((name != Py_None && !text_name(name, "name")) ||
+	    (device != Py_None && !text_utf8(device, "device")))
+		return -1;
+	if (config != Py_None && !PyDict_Check(config)) {
+		PyErr_Format(PyExc_TypeError, "config is {member: configuration}, not %T", config);
+		return -1;
+	}
+	return 0;
 }
 
 static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -287,7 +329,7 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 				 "reserve", NULL };
 	struct bus *bus = (struct bus *)self;
 	PyObject *name = Py_None, *device = Py_None, *config = Py_None;
-	PyObject *plugins = NULL, *reserve = NULL;
+	PyObject *none, *plugins = NULL, *reserve = NULL;
 	unsigned int threads = 1, pool_size = 0, mode = 0;
 	int pit = 1, grants = 0;
 
@@ -295,16 +337,25 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 					 names, &name, &pit, &config, &plugins,
 					 &threads, &device, &pool_size, &mode,
 					 &grants, &reserve) ||
-	    check_text(name, "name") < 0 || check_text(device, "device") < 0)
+	    check_init(name, device, config) < 0)
 		return -1;
 	if (bus->name) {
 		PyErr_SetString(PyExc_RuntimeError, "an IPCBus is made once");
 		return -1;
 	}
-	bus->plugins = plugins ? Py_NewRef(plugins) : PyTuple_New(0);
-	bus->reserve = reserve ? Py_NewRef(reserve) : PyTuple_New(0);
+	none = PyTuple_New(0);
+	if (!none)
+		return -1;
+	bus->plugins = tuple_of(plugins ? plugins : none, "plugins is a list of paths", path_of);
+	bus->reserve = tuple_of(reserve ? reserve : none, "reserve is a list of ids", id_of);
+	Py_DECREF(none);
 	if (!bus->plugins || !bus->reserve)
 		return -1;
+	if (!pit && (config != Py_None || PyTuple_GET_SIZE(bus->plugins))) {
+		PyErr_SetString(PyExc_ValueError,
+				"config and plugins are for the Pit, which pit=False leaves out");
+		return -1;
+	}
 	bus->name = Py_NewRef(name);
 	bus->device = Py_NewRef(device);
 	bus->config = Py_NewRef(config);

@@ -3,10 +3,13 @@
 #include "bus.h"
 #include "convert.h"
 #include "errors.h"
+#include "text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+/* Of those that the constructor has checked. */
 static const char *text_or_null(PyObject *object)
 {
 	return object == Py_None ? NULL : PyUnicode_AsUTF8(object);
@@ -35,7 +38,7 @@ static int open_endpoint(struct bus *bus, const char *const *reserve,
 static int reserved(const struct sbus_pit *pit, PyObject *list, const char ***ids)
 {
 	const char *const *of_pit = pit ? sbus_pit_ids(pit) : NULL;
-	Py_ssize_t nr_pit = 0, nr = PySequence_Fast_GET_SIZE(list);
+	Py_ssize_t nr_pit = 0, nr = PyTuple_GET_SIZE(list);
 
 	while (of_pit && of_pit[nr_pit])
 		nr_pit++;
@@ -47,7 +50,7 @@ static int reserved(const struct sbus_pit *pit, PyObject *list, const char ***id
 	for (Py_ssize_t i = 0; i < nr_pit; i++)
 		(*ids)[i] = of_pit[i];
 	for (Py_ssize_t i = 0; i < nr; i++) {
-		(*ids)[nr_pit + i] = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(list, i));
+		(*ids)[nr_pit + i] = PyUnicode_AsUTF8(PyTuple_GET_ITEM(list, i));
 		if (!(*ids)[nr_pit + i]) {
 			PyMem_Free(*ids);
 			return -1;
@@ -74,19 +77,14 @@ static int not_open(struct bus *bus, const char *extension)
 static int connect_with(struct bus *bus, struct sbus_pit *pit, const char *extension)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
-	PyObject *list, *text;
 	const char **ids;
+	PyObject *text;
 	int r;
 
-	list = PySequence_Fast(bus->reserve, "reserve is a sequence of ids");
-	r = list ? reserved(pit, list, &ids) : -1;
-	if (r == 0) {
-		r = open_endpoint(bus, ids, &bus->client, &error);
-		PyMem_Free(ids);
-	}
-	Py_XDECREF(list);
-	if (PyErr_Occurred())
+	if (reserved(pit, bus->reserve, &ids) < 0)
 		return -1;
+	r = open_endpoint(bus, ids, &bus->client, &error);
+	PyMem_Free(ids);
 	if (r == -ENODEV && bus->with_pit && extension) {
 		text = PyUnicode_FromFormat("'%s' is not in the Pit, and no other process can be called: %s",
 					    extension, sbus_error_message(&error));
@@ -116,13 +114,35 @@ int bus_connect(struct bus *bus, const char *extension)
 	return 0;
 }
 
+/* Members of @config that are nobody's would be options without an effect. */
+static int check_config(struct sbus_pit *pit, yyjson_val *config, struct sbus_error *error)
+{
+	struct sbus_member *member = NULL;
+	char list[512] = "", *at = list;
+	yyjson_val *key, *value;
+	size_t i, max;
+
+	yyjson_obj_foreach(config, i, max, key, value) {
+		const char *id = yyjson_get_str(key);
+		bool cut = strlen(id) != yyjson_get_len(key);
+
+		if (!cut && sbus_pit_lookup(pit, id))
+			continue;
+		while ((member = sbus_pit_next(pit, member)) &&
+		       at + SBUS_NAME_MAX + 3 < list + sizeof(list))
+			at += sprintf(at, "%s%s", at == list ? "" : ", ", sbus_member_id(member));
+		return sbus_error_set(error, -EINVAL, "config is for \"%s%s\", which is no member of the Pit: the members are %s",
+				      id, cut ? "\\x00..." : "", list);
+	}
+	return 0;
+}
+
 /* A Pit that is not started. */
 static int make_pit(struct bus *bus, struct sbus_pit **out,
 		    struct sbus_error *error)
 {
 	sbus_cleanup_pit struct sbus_pit *pit = NULL;
 	yyjson_val *config = NULL;
-	PyObject *plugins = NULL;
 	struct convert c;
 	int r;
 
@@ -134,16 +154,11 @@ static int make_pit(struct bus *bus, struct sbus_pit **out,
 	r = sbus_pit_new(&pit);
 	if (r == 0)
 		r = sbus_pit_add_builtin(pit, config, error);
-	if (r == 0) {
-		plugins = PySequence_Fast(bus->plugins, "plugins is a sequence of paths");
-		r = plugins ? 0 : -EINVAL;
-	}
-	for (Py_ssize_t i = 0; r == 0 && i < PySequence_Fast_GET_SIZE(plugins); i++) {
-		const char *path = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(plugins, i));
-
-		r = path ? sbus_pit_load(pit, path, NULL, error) : -EINVAL;
-	}
-	Py_XDECREF(plugins);
+	for (Py_ssize_t i = 0; r == 0 && i < PyTuple_GET_SIZE(bus->plugins); i++)
+		r = sbus_pit_load(pit, PyBytes_AS_STRING(PyTuple_GET_ITEM(bus->plugins, i)),
+				  config, error);
+	if (r == 0)
+		r = check_config(pit, config, error);
 	if (config)
 		convert_drop(&c);
 	if (r < 0)
@@ -257,7 +272,7 @@ PyObject *bus_grant(PyObject *self, PyObject *id)
 {
 	struct bus *bus = (struct bus *)self;
 	struct sbus_error error = SBUS_ERROR_INIT;
-	const char *text = PyUnicode_AsUTF8(id);
+	const char *text = text_utf8(id, "an extension id");
 	int fd;
 
 	if (!text || bus_initialize(bus) < 0 || bus_connect(bus, text) < 0)

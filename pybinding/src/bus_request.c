@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The arguments of send_message() and call(). */
 #include "bus.h"
+#include "text.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,12 +16,14 @@ static int parse_timeout(PyObject *timeout, uint64_t *deadline)
 	seconds = PyFloat_AsDouble(timeout);
 	if (seconds == -1.0 && PyErr_Occurred())
 		return -1;
-	if (isnan(seconds)) {
-		PyErr_SetString(PyExc_ValueError, "timeout is not a number");
+	if (isnan(seconds) || seconds < 0) {
+		PyErr_Format(PyExc_ValueError,
+			     "timeout is seconds from 0 on, or None to wait for ever, not %R",
+			     timeout);
 		return -1;
 	}
 	if (seconds < 1e9)	/* beyond: for ever, for all purposes */
-		*deadline = sbus_now() + (seconds > 0 ? (uint64_t)(seconds * 1e9) : 0);
+		*deadline = sbus_now() + (uint64_t)(seconds * 1e9);
 	return 0;
 }
 
@@ -32,19 +35,25 @@ static int parse_flag(PyObject *value, bool *flag)
 	return r < 0 ? -1 : 0;
 }
 
+static int parse_object(PyObject **object, PyObject *name, PyObject *value)
+{
+	if (*object) {
+		PyErr_Format(PyExc_TypeError, "%U is given twice", name);
+		return -1;
+	}
+	*object = value;
+	return 0;
+}
+
 static int parse_option(struct bus_request *request, PyObject *name,
 			PyObject *value)
 {
 	unsigned long long number;
 
-	if (PyUnicode_CompareWithASCIIString(name, "message") == 0) {
-		request->message = value;
-		return 0;
-	}
-	if (PyUnicode_CompareWithASCIIString(name, "extension_id") == 0) {
-		request->id = value;
-		return 0;
-	}
+	if (PyUnicode_CompareWithASCIIString(name, "message") == 0)
+		return parse_object(&request->message, name, value);
+	if (PyUnicode_CompareWithASCIIString(name, "extension_id") == 0)
+		return parse_object(&request->id, name, value);
 	if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0)
 		return parse_timeout(value, &request->deadline);
 	if (PyUnicode_CompareWithASCIIString(name, "key") == 0) {
@@ -87,11 +96,6 @@ int bus_request_parse(struct bus_request *request, PyObject *const *args,
 				"an extension id and a message are needed; options are given by name");
 		return -1;
 	}
-	if (!PyUnicode_Check(request->id)) {
-		PyErr_Format(PyExc_TypeError, "an extension id is a str, not %T",
-			     request->id);
-		return -1;
-	}
-	request->extension = PyUnicode_AsUTF8(request->id);
+	request->extension = text_utf8(request->id, "an extension id");
 	return request->extension ? 0 : -1;
 }

@@ -243,6 +243,16 @@ void convert_drop(struct convert *c)
 	Py_CLEAR(c->owned);
 }
 
+PyObject *convert_check(PyObject *module, PyObject *value)
+{
+	struct convert c;
+
+	if (!convert_from_py(&c, value))
+		return NULL;
+	convert_drop(&c);
+	Py_RETURN_NONE;
+}
+
 static PyObject *number_from_digits(const char *digits, size_t len)
 {
 	PyObject *number;

@@ -29,6 +29,9 @@ struct convert {
 yyjson_val *convert_from_py(struct convert *c, PyObject *object);
 void convert_drop(struct convert *c);
 
+/* The module's check_message(value): None, or what convert_from_py() raises. */
+PyObject *convert_check(PyObject *module, PyObject *value);
+
 PyObject *convert_to_py(struct state *st, yyjson_val *val);
 PyObject *convert_mut_to_py(struct state *st, yyjson_mut_val *val);
 

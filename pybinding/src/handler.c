@@ -2,6 +2,17 @@
 /* The functions of an extension, and how a request comes to one and is answered. */
 #include "handler.h"
 #include "request.h"
+#include "text.h"
+
+/* Answers with an error of which @text tells; NULL and an exception: of that. */
+static void refuse(struct sbus_message *request, int code, PyObject *text)
+{
+	PyObject *printable = text ? text_printable(text) : NULL;
+
+	if (printable)
+		sbus_reply_error(request, code, NULL, "%s", PyBytes_AS_STRING(printable));
+	Py_XDECREF(printable);
+}
 
 static PyObject *call_method(struct sbus_message *request, PyObject *function,
 			     PyObject *message, struct state *st)
@@ -27,12 +38,19 @@ static PyObject *call_method(struct sbus_message *request, PyObject *function,
 		return NULL;
 	}
 	value = PyObject_Str(error);
-	sbus_reply_error(request, SBUS_CODE_INVALID_PARAMS, NULL, "%s",
-			 value ? PyUnicode_AsUTF8(value) : "wrong parameters");
+	refuse(request, SBUS_CODE_INVALID_PARAMS, value);
 	Py_XDECREF(value);
 	Py_DECREF(error);
-	PyErr_Clear();
 	return NULL;
+}
+
+static void no_method(struct sbus_message *request, PyObject *method)
+{
+	PyObject *text = PyUnicode_FromFormat("'%s' has no method '%U'; \"describe\" lists them",
+					      sbus_message_extension(request), method);
+
+	refuse(request, SBUS_CODE_METHOD_NOT_FOUND, text);
+	Py_XDECREF(text);
 }
 
 PyObject *handler_call(struct handler *handler, struct sbus_message *request)
@@ -57,10 +75,7 @@ PyObject *handler_call(struct handler *handler, struct sbus_message *request)
 	else if (handler->on_message != Py_None)
 		value = PyObject_CallOneArg(handler->on_message, message);
 	else if (method && PyUnicode_Check(method))
-		sbus_reply_error(request, SBUS_CODE_METHOD_NOT_FOUND, NULL,
-				 "'%s' has no method '%s'; \"describe\" lists them",
-				 sbus_message_extension(request),
-				 PyUnicode_AsUTF8(method));
+		no_method(request, method);
 	else
 		sbus_reply_error(request, SBUS_CODE_INVALID_REQUEST, NULL,
 				 "'%s' takes {\"method\": NAME, \"params\": {...}}",

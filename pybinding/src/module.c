@@ -3,9 +3,11 @@
 #include "state.h"
 #include "bus.h"
 #include "call.h"
+#include "convert.h"
 #include "request.h"
 #include "server.h"
 #include "stop.h"
+#include "text.h"
 #include "work.h"
 
 struct state *state_of(PyObject *self)
@@ -65,6 +67,12 @@ static PyMethodDef module_methods[] = {
 	{ "cancelled", request_is_cancelled, METH_NOARGS,
 	  PyDoc_STR("cancelled()\n--\n\n"
 		    "Does nobody wait any more for the answer to the request being served?") },
+	{ "check_message", convert_check, METH_O,
+	  PyDoc_STR("check_message(value, /)\n--\n\n"
+		    "Raises what sending the value as JSON would.") },
+	{ "check_name", text_check_name, METH_VARARGS,
+	  PyDoc_STR("check_name(name, what, /)\n--\n\n"
+		    "The name, if it can be an id or a bus's; otherwise an error that says what it is for.") },
 	{ }
 };
 

@@ -192,9 +192,9 @@ void request_reply_raised(struct state *st, struct sbus_message *message)
 		if (utf8)
 			r = reply_error(message, code, utf8, data);
 	}
-	/* What the exception tells of itself cannot be told as JSON. */
+	/* describe_failure() leaves out what cannot be sent, unless memory fails it. */
 	if (PyErr_Occurred()) {
-		PyErr_Clear();
+		PyErr_WriteUnraisable(st->describe_failure);
 		r = sbus_reply_error(message, SBUS_CODE_INTERNAL, NULL, "%s",
 				     Py_TYPE(error)->tp_name);
 	}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Generator, Sequence
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Literal, TypedDict, final
 
 # Any JSON value; bytes travel as they are, to other processes only, and large ones arrive
@@ -53,10 +54,11 @@ class Limits(TypedDict):
 
 class Bus:
     def __init__(
-        self, name: str | None = None, *, pit: bool = True, config: Value = None,
-        plugins: Sequence[str] = (), threads: int = 1, device: str | None = None,
+        self, name: str | None = None, *, pit: bool = True,
+        config: dict[str, Value] | None = None,
+        plugins: Iterable[str | os.PathLike[str]] = (), threads: int = 1, device: str | None = None,
         pool_size: int = 0, mode: int = 0, grants: bool = False,
-        reserve: Sequence[str] = (),
+        reserve: Iterable[str] = (),
     ) -> None: ...
     @property
     def name(self) -> str | None: ...
@@ -147,3 +149,5 @@ current: contextvars.ContextVar[Request | None]
 
 def current_request() -> Request | None: ...
 def cancelled() -> bool: ...
+def check_message(value: Any, /) -> None: ...
+def check_name(name: str, what: str, /) -> str: ...

@@ -174,11 +174,43 @@ def from_errno(errno, message, extension_id, call_id, code, data, needed, limit)
 
 def describe_failure(error):
     """(code, message, data) of the error reply for what a handler raised."""
-    if isinstance(error, ExtensionError):
-        return (error.code, str(error), error.data)
     kind = type(error).__name__
-    code = INTERNAL
-    if isinstance(error, (BusError, OSError)) and error.errno:
-        code = error.errno
-    text = str(error)
-    return (code, f"{kind}: {text}" if text else kind, {"type": kind})
+    problems = []
+    try:
+        text = str(error)
+    except Exception as problem:
+        text = ""
+        problems.append(f"its text ({type(problem).__name__})")
+    if isinstance(error, ExtensionError):
+        code, data = error.code, error.data
+        text = text or (kind if problems else "")
+    else:
+        known = isinstance(error, (BusError, OSError)) and error.errno
+        code, data = error.errno if known else INTERNAL, {"type": kind}
+        text = f"{kind}: {text}" if text else kind
+    if not isinstance(code, int) or not -1 << 63 <= code < 1 << 63:
+        problems.append("its code (no integer of 64 bits)")
+        code = INTERNAL
+    try:
+        _check_message(data)
+    except (TypeError, ValueError) as problem:
+        problems.append(f"its data ({problem})")
+        data = None
+    if problems:
+        _log().error("an error of a handler is answered without %s", " and ".join(problems),
+                     exc_info=error)
+    # UTF-8 cannot have half of a character, and C's text no NUL.
+    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    return (code, text, data)
+
+
+def _check_message(value):
+    from . import _symphony
+
+    _symphony.check_message(value)
+
+
+def _log():
+    import logging
+
+    return logging.getLogger("symphony_ipc")

@@ -62,10 +62,11 @@ class Extension:
 
     def __init__(self, extension_id, *, version="", summary=None, bus=None, pool_size=0,
                  recovery="fail", takeover=False, grant=None):
-        self.id = extension_id
-        self.version = version
-        self.summary = summary
-        self._bus_name = bus
+        self.id = _symphony.check_name(extension_id, "an extension id")
+        self.version = _text(version, "version")
+        self.summary = None if summary is None else _text(summary, "summary")
+        self._bus_name = None if bus is None else _symphony.check_name(bus, "bus")
+        _check_options(recovery, grant)
         self._options = {"pool_size": pool_size, "recovery": recovery,
                          "takeover": takeover, "grant": grant}
         self._methods = {"describe": self.describe}
@@ -79,8 +80,13 @@ class Extension:
 
     def method(self, function=None, *, name=None):
         """Decorator: the function answers {"method": its name, "params": {...}}."""
+        if name is not None:
+            name = _text(name, "the name of a method")
         if function is None:
             return lambda function: self.method(function, name=name)
+        if not callable(function):
+            raise TypeError(f"a method is a function, not {function!r}; for another name: "
+                            "@ext.method(name=...)")
         name = name or function.__name__
         if name in self._methods:
             raise ValueError(f"'{self.id}' has a method '{name}' already")
@@ -211,6 +217,7 @@ class Extension:
             self._close()
 
     def _set(self, recovery, takeover, grant):
+        _check_options(recovery, grant)
         options = {"recovery": recovery, "takeover": takeover, "grant": grant}
         self._options |= {name: value for name, value in options.items() if value is not None}
 
@@ -246,6 +253,20 @@ class Extension:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _text(value, what):
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a str, not {type(value).__name__}")
+    return value
+
+
+def _check_options(recovery, grant):
+    """What would otherwise be said only when the id is claimed, or not at all."""
+    if recovery not in (None, "fail", "requeue", "reissue"):
+        raise ValueError(f"recovery is 'fail', 'requeue' or 'reissue', not {recovery!r}")
+    if grant is not None and (not isinstance(grant, int) or grant < 0):
+        raise ValueError(f"grant is a descriptor that IPCBus.grant() made, not {grant!r}")
 
 
 def _signals():
