@@ -405,11 +405,20 @@ static long do_cancel(struct symp_endpoint *ep, void __user *uarg)
 	err = copy_arg(&arg, sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.flags & ~SYMPHONY_CANCEL_RECV)
-		return -EINVAL;
-	if (arg.flags & SYMPHONY_CANCEL_RECV)
+	switch (arg.flags) {
+	case 0:
+		return symp_call_cancel(ep, arg.id, arg.slot);
+	case SYMPHONY_CANCEL_RECV:
 		return symp_uring_cancel_receive(ep, arg.id);
-	return symp_call_cancel(ep, arg.id, arg.slot);
+	case SYMPHONY_CANCEL_RECEIVERS:
+	case SYMPHONY_CANCEL_RESUME:
+		if (arg.id || arg.slot)
+			return -EINVAL;
+		return symp_queue_stop(ep, arg.flags ==
+					   SYMPHONY_CANCEL_RECEIVERS);
+	default:
+		return -EINVAL;
+	}
 }
 
 static long do_call(struct symp_endpoint *ep, struct symphony_call __user *uarg,

@@ -55,6 +55,7 @@ struct symp_service;
  * @unwatchable: nobody can watch it any more, under the bus's watch_lock
  * @lock: guards what follows; no two of these are ever held together
  * @dead: set once; nothing arrives or is taken any more
+ * @stopped: no thread waits in RECV
  * @pool: valid while not @dead, or with a reference to the pool
  * @claims: of the services that it is a replica of, the first one first
  * @activations: claims of those that it is the activator of
@@ -124,6 +125,7 @@ struct symp_endpoint {
 	/* Guards the rest. */
 	spinlock_t lock;
 	bool dead;
+	bool stopped;
 	struct symp_pool *pool;
 	struct list_head claims;
 	struct list_head activations;

@@ -289,8 +289,7 @@ static struct symp_item *pop(struct symp_endpoint *ep)
 	return item;
 }
 
-/* The endpoint dies: its threads in RECV return. */
-void symp_queue_end_receivers(struct symp_endpoint *ep)
+static void wake_receivers(struct symp_endpoint *ep)
 {
 	struct symp_receiver *r, *next;
 
@@ -299,7 +298,32 @@ void symp_queue_end_receivers(struct symp_endpoint *ep)
 		list_del(&r->node);
 		receiver_done(r, SYMPHONY_NO_OFFSET, NULL, false);
 	}
+}
+
+/* The endpoint dies: its threads in RECV return. */
+void symp_queue_end_receivers(struct symp_endpoint *ep)
+{
+	wake_receivers(ep);
 	symp_uring_wake_all(ep);
+}
+
+/**
+ * symp_queue_stop() - no thread waits in RECV, or threads may again
+ * @ep: the current process's endpoint
+ * @stop: those that wait return, and none begins to wait
+ *
+ * A state rather than a wake-up, because a thread that is about to wait cannot be
+ * woken yet. Return: 0 or -ESHUTDOWN.
+ */
+int symp_queue_stop(struct symp_endpoint *ep, bool stop)
+{
+	guard(spinlock)(&ep->lock);
+	if (ep->dead)
+		return -ESHUTDOWN;
+	ep->stopped = stop;
+	if (stop)
+		wake_receivers(ep);
+	return 0;
 }
 
 /*
@@ -346,6 +370,10 @@ static __always_inline int receive_handed(struct symp_endpoint *ep, u32 *offset,
 	struct symp_receiver r = { .task = current };
 	int err;
 
+	if (unlikely(ep->stopped)) {
+		spin_unlock(&ep->lock);
+		return -ECANCELED;
+	}
 	list_add(&r.node, &ep->receivers);
 	spin_unlock(&ep->lock);
 	err = symp_sleep(&r.done, NULL, deadline);
@@ -359,7 +387,9 @@ static __always_inline int receive_handed(struct symp_endpoint *ep, u32 *offset,
 	if (r.call)
 		symp_call_received(r.call);
 	*offset = r.offset;
-	return r.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 1;
+	if (likely(r.offset != SYMPHONY_NO_OFFSET))
+		return 1;
+	return READ_ONCE(ep->dead) ? -ESHUTDOWN : -ECANCELED;
 }
 
 /**
@@ -369,7 +399,8 @@ static __always_inline int receive_handed(struct symp_endpoint *ep, u32 *offset,
  *
  * What was taken belongs to the process even if the address in @how went bad
  * meanwhile: it was checked before.
- * Return: how many, or -ESHUTDOWN, -EAGAIN, -ETIMEDOUT, -ERESTARTSYS, -EFAULT.
+ * Return: how many, or -ESHUTDOWN, -EAGAIN, -ETIMEDOUT, -ERESTARTSYS, -EFAULT,
+ * -ECANCELED.
  */
 int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how)

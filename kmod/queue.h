@@ -28,7 +28,8 @@ struct symp_item {
  * struct symp_receiver - a thread in RECV
  * @node: on the endpoint's list until it is given something
  * @task: the thread
- * @offset: what it was given; SYMPHONY_NO_OFFSET when the endpoint died
+ * @offset: what it was given; SYMPHONY_NO_OFFSET when the endpoint died, or is
+ *	stopped
  * @call: what it was about and is not any more, to be put; or NULL
  * @done: set last, after which it may be gone
  */
@@ -63,6 +64,7 @@ void symp_queue_push(struct symp_endpoint *ep, struct symp_lane *lane,
 bool symp_queue_is_empty(const struct symp_endpoint *ep);
 void symp_queue_remove(struct symp_endpoint *ep, struct symp_call *call);
 void symp_queue_end_receivers(struct symp_endpoint *ep);
+int symp_queue_stop(struct symp_endpoint *ep, bool stop);
 u32 symp_queue_take_locked(struct symp_endpoint *ep, u32 *offsets, u32 max);
 int symp_queue_receive_locked(struct symp_endpoint *ep,
 			      const struct symp_receive *how);

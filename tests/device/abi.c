@@ -96,7 +96,7 @@ FIXTURE_VARIANT_ADD(abi, reply) {
 };
 FIXTURE_VARIANT_ADD(abi, cancel) {
 	.op = SYMPHONY_IOC_CANCEL, .size = sizeof(struct symphony_wait),
-	.known_flags = SYMPHONY_CANCEL_RECV,
+	.known_flags = SYMPHONY_CANCEL_RECV | SYMPHONY_CANCEL_RECEIVERS | SYMPHONY_CANCEL_RESUME,
 };
 FIXTURE_VARIANT_ADD(abi, wait) {
 	.op = SYMPHONY_IOC_WAIT, .size = sizeof(struct symphony_wait),

@@ -71,6 +71,58 @@ TEST_F(recv, waits_until_its_deadline)
 	EXPECT_EQ(-ETIMEDOUT, ep_recv(&self->duo.server, (__u32[1]){}, 1, 0));
 }
 
+static int cancel(struct ep *ep, __u32 flags, __u64 id)
+{
+	struct symphony_wait wait = { .size = sizeof(wait), .flags = flags, .id = id };
+
+	return dev_ioctl(ep->fd, SYMPHONY_IOC_CANCEL, &wait);
+}
+
+static void *receive_one(void *ep)
+{
+	return (void *)(long)ep_recv(ep, (__u32[1]){}, 1, DEV_LONG);
+}
+
+TEST_F(recv, every_waiting_thread_is_cancelled_and_none_waits_until_resumed)
+{
+	struct ep *server = &self->duo.server;
+	struct symphony_call call = ep_request(self->duo.svc, "x", 1);
+	const struct symphony_msg *msg;
+	pthread_t threads[4];
+	void *result;
+
+	for (int i = 0; i < 4; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, receive_one, server));
+	dev_nap(DEV_BEAT);
+	ASSERT_EQ(0, cancel(server, SYMPHONY_CANCEL_RECEIVERS, 0));
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], &result);
+		EXPECT_EQ(-ECANCELED, (long)result);
+	}
+	EXPECT_EQ(-ECANCELED, ep_recv(server, (__u32[1]){}, 1, DEV_LONG));
+	EXPECT_EQ(-EAGAIN, ep_recv(server, (__u32[1]){}, 1, -1));
+
+	/* What comes is received, and answered, all the same. */
+	ASSERT_EQ(0, ep_send(&self->duo.client, &call));
+	msg = ep_next(server, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(0, ep_reply(server, msg, "y", 1, 0));
+
+	ASSERT_EQ(0, cancel(server, SYMPHONY_CANCEL_RESUME, 0));
+	EXPECT_EQ(-ETIMEDOUT, ep_recv(server, (__u32[1]){}, 1, DEV_BEAT));
+}
+
+TEST_F(recv, one_thing_is_cancelled_at_a_time)
+{
+	struct ep *server = &self->duo.server;
+
+	EXPECT_EQ(-EINVAL, cancel(server, SYMPHONY_CANCEL_RECEIVERS, 1));
+	EXPECT_EQ(-EINVAL, cancel(server, SYMPHONY_CANCEL_RESUME, 1));
+	EXPECT_EQ(-EINVAL, cancel(server, SYMPHONY_CANCEL_RESUME | SYMPHONY_CANCEL_RECEIVERS, 0));
+	EXPECT_EQ(-EINVAL, cancel(server, SYMPHONY_CANCEL_RECV | SYMPHONY_CANCEL_RECEIVERS, 0));
+	EXPECT_EQ(-ETIMEDOUT, ep_recv(server, (__u32[1]){}, 1, DEV_BEAT));
+}
+
 TEST_F(recv, max_is_checked)
 {
 	__u32 offsets[SYMPHONY_BATCH_MAX + 1];

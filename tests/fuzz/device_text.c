@@ -64,7 +64,7 @@ static const char *const drain_flags[] = { "RESUME", NULL };
 static const char *const call_flags[] = {
 	"DONTWAIT", "NOTIFY", "IDEMPOTENT", "ONEWAY", "VECTOR", NULL
 };
-static const char *const cancel_flags[] = { "RECV", NULL };
+static const char *const cancel_flags[] = { "RECV", "RECEIVERS", "RESUME", NULL };
 static const char *const dontwait[] = { "DONTWAIT", NULL };
 static const char *const reply_flags[] = { "ERROR", "RELEASE", "RECV", "DONTWAIT", "VECTOR", NULL };
 static const char *const remove_flag[] = { "REMOVE", NULL };
@@ -176,7 +176,7 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	},
 	[FZ_RECV] = {
 		"recv", SYMPHONY_IOC_RECV, sizeof(struct symphony_recv),
-		ERRNOS(EAGAIN, ETIMEDOUT, EINTR),
+		ERRNOS(EAGAIN, ETIMEDOUT, EINTR, ECANCELED),
 		{ SIZE(symphony_recv), FLAGS(symphony_recv, dontwait),
 		  DEADLINE(symphony_recv),
 		  F(symphony_recv, offsets, FZF_OFFSETS),

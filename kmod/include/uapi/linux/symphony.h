@@ -542,6 +542,8 @@ struct symphony_send_batch {
 
 /* symphony_wait.flags of CANCEL */
 #define SYMPHONY_CANCEL_RECV	(1U << 0)	/* a RECV that a ring submitted */
+#define SYMPHONY_CANCEL_RECEIVERS (1U << 1)	/* every thread that waits in RECV */
+#define SYMPHONY_CANCEL_RESUME	(1U << 2)	/* threads may wait in RECV again */
 
 /**
  * struct symphony_wait - WAIT and CANCEL: a call that was made
@@ -558,6 +560,13 @@ struct symphony_send_batch {
  * outcome, which is then fetched or received like any other; the replica may
  * have done the work. With SYMPHONY_CANCEL_RECV it ends the RECVs of rings that
  * would write to @id: they complete with ECANCELED.
+ *
+ * With SYMPHONY_CANCEL_RECEIVERS it wakes every thread of the endpoint that waits
+ * in RECV or in REPLY with RECV. From then on no thread waits there: a RECV that
+ * finds no message gives ECANCELED, and a REPLY with RECV returns with @nr 0. That
+ * ends with SYMPHONY_CANCEL_RESUME. Both allocate nothing and cannot fail while
+ * the endpoint lives; @id and @slot are 0. RECVs of rings are left alone. At most
+ * one flag can be given.
  *
  * Errors: ESRCH (no such call, or its outcome was fetched), EALREADY (CANCEL:
  * there is an outcome already), EBUSY (WAIT: another thread waits for it),
@@ -591,7 +600,8 @@ struct symphony_wait {
  * Any number of threads may receive on one endpoint; a message goes to one of
  * them, the one that waited the shortest time.
  *
- * Errors: EAGAIN (DONTWAIT or O_NONBLOCK), ETIMEDOUT, EINTR.
+ * Errors: EAGAIN (DONTWAIT or O_NONBLOCK), ETIMEDOUT, EINTR, ECANCELED (see
+ * SYMPHONY_CANCEL_RECEIVERS).
  */
 struct symphony_recv {
 	__u32 size;
