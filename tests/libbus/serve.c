@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +86,76 @@ TEST(stop_works_while_a_forked_child_holds_every_file)
 	EXPECT_GT(2000 * MS, sbus_now() - start);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+/* A process that cannot open the device and join the bus any more. */
+FIXTURE(confined)
+{
+	struct server server;
+};
+
+FIXTURE_VARIANT(confined)
+{
+	int (*confine)(void);
+};
+
+static int no_descriptors(void)
+{
+	return setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 });
+}
+
+static int other_root(void)
+{
+	return chroot("/proc/self/fdinfo");
+}
+
+static int other_user(void)
+{
+	return setuid(65534);
+}
+
+static int no_memory(void)
+{
+	return setrlimit(RLIMIT_AS, &(struct rlimit){ 0, 0 });
+}
+
+FIXTURE_VARIANT_ADD(confined, without_descriptors) { .confine = no_descriptors };
+FIXTURE_VARIANT_ADD(confined, in_another_root) { .confine = other_root };
+FIXTURE_VARIANT_ADD(confined, as_another_user) { .confine = other_user };
+FIXTURE_VARIANT_ADD(confined, without_memory) { .confine = no_memory };
+
+FIXTURE_SETUP(confined)
+{
+	ASSERT_EQ(0, server_start(&self->server, "echo", 3, 0));
+}
+
+FIXTURE_TEARDOWN(confined)
+{
+}
+
+TEST_F(confined, process_can_stop_serving)
+{
+	usleep(20000);
+	ASSERT_EQ(0, variant->confine());
+	EXPECT_EQ(0, server_stop(&self->server));
+}
+
+TEST(serving_can_be_stopped_and_begun_again)
+{
+	struct server server;
+	struct sbus *bus;
+
+	ASSERT_EQ(0, server_start(&server, "echo", 2, 0));
+	bus = test_open();
+	for (int i = 0; i < 20; i++) {
+		sbus_stop(server.bus);
+		pthread_join(server.thread, NULL);
+		EXPECT_EQ(0, server.result);
+		ASSERT_EQ(0, server_serve(&server));
+		EXPECT_EQ(0, sbus_call_raw(bus, "echo", "x", 1, 10000 * MS, NULL, NULL));
+	}
+	sbus_unref(bus);
+	EXPECT_EQ(0, server_stop(&server));
 }
 
 TEST(stop_before_serve_makes_it_return_at_once)

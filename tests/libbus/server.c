@@ -164,6 +164,11 @@ int server_start_batch(struct server *server, const char *id, unsigned int threa
 		return r;
 	server->threads = threads;
 	server->batch = batch;
+	return server_serve(server);
+}
+
+int server_serve(struct server *server)
+{
 	return -pthread_create(&server->thread, NULL, server_main, server);
 }
 

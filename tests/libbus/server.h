@@ -38,6 +38,8 @@ int server_start(struct server *server, const char *id, unsigned int threads, ui
 /* The same, @batch requests at a time. */
 int server_start_batch(struct server *server, const char *id, unsigned int threads,
 		       uint32_t pool_size, unsigned int batch);
+/* Serves again, when serving has ended. */
+int server_serve(struct server *server);
 /* Ends it: the result of sbus_serve(). */
 int server_stop(struct server *server);
 /* Answers what was kept (with "kept") or drops it; returns how many. */

@@ -1070,8 +1070,11 @@ SBUS_API int sbus_serve(struct sbus *bus, const struct sbus_serve_params *params
  * sbus_stop() - make sbus_serve() return
  * @bus: the connection
  *
- * From any thread, from a handler, or from a signal handler. If nobody serves,
- * the next sbus_serve() returns at once.
+ * From any thread, from a handler, or from a signal handler: it is async-signal-safe.
+ * It allocates nothing, takes no lock and opens nothing, so that it also works at a
+ * limit, in a sandbox that forbids what the process did before, and after the process
+ * changed its user, its root or its namespaces. If nobody serves, the next
+ * sbus_serve() returns at once.
  */
 SBUS_API void sbus_stop(struct sbus *bus);
 
