@@ -280,6 +280,8 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 				new = NULL;
 		} else {
 			err = bus ? bus_admit(bus, ep, args->flags) : -ENOENT;
+			if (bus)
+				*args->uid = bus->uid;
 			if (!err) {
 				symp_bus_get(bus);
 				bus->living++;

@@ -24,8 +24,9 @@ struct user_namespace;
  * @name: the bus
  * @flags: SYMPHONY_JOIN_*, checked
  * @mode: if created: its permission bits
- * @reserve: if created: names of services, each with a NUL behind it, checked
+ * @reserve: if created: names of services, each in SYMPHONY_NAME_MAX + 1 bytes
  * @reserve_len: bytes of @reserve
+ * @uid: (out) whose the bus is, if there is one, even if it cannot be joined
  */
 struct symp_bus_args {
 	const char *name;
@@ -33,6 +34,7 @@ struct symp_bus_args {
 	u32 mode;
 	const char *reserve;
 	u32 reserve_len;
+	kuid_t *uid;
 };
 
 /**

@@ -32,7 +32,7 @@
 #include "watch.h"
 
 static_assert(sizeof(struct symphony_query) == 136);
-static_assert(sizeof(struct symphony_join) == 56);
+static_assert(sizeof(struct symphony_join) == 72);
 static_assert(sizeof(struct symphony_service) == 48);
 static_assert(sizeof(struct symphony_call) == 128);
 static_assert(offsetof(struct symphony_call, id) == 104);
@@ -212,9 +212,58 @@ static char *names_from_user(u64 address, u32 len, u32 *size)
 	return names;
 }
 
+/*
+ * Tell @ep, which joined it, what its bus is. Of a bus nothing of this changes; and
+ * it is there as long as @ep is.
+ */
+static int put_bus(struct symphony_join __user *uarg,
+		   const struct symp_endpoint *ep,
+		   const struct symp_bus_args *args)
+{
+	struct user_namespace *ns = ep->cred->user_ns;
+	struct symp_bus *bus = ep->bus;
+	bool reserved = args->reserve;
+	u32 flags, at;
+
+	for (at = 0; at < args->reserve_len; at += SYMPHONY_NAME_MAX + 1)
+		reserved &= bus->grants ||
+			    symp_service_is_reserved(bus, args->reserve + at);
+	flags = (uid_eq(bus->uid, ep->cred->euid) ? SYMPHONY_BUS_MINE : 0) |
+		(bus->id == ep->id ? SYMPHONY_BUS_CREATED : 0) |
+		(bus->grants ? SYMPHONY_BUS_GRANTS : 0) |
+		(reserved ? SYMPHONY_BUS_RESERVED : 0);
+	return put_user(flags, &uarg->bus_flags) ?:
+	       put_user(from_kuid(ns, bus->uid), &uarg->bus_uid) ?:
+	       put_user(from_kgid(ns, bus->gid), &uarg->bus_gid) ?:
+	       put_user(bus->mode, &uarg->bus_mode);
+}
+
+/* What can be asked of a bus that is created, and of one that is there. */
+static bool join_flags_are_valid(const struct symphony_join *arg)
+{
+	bool names = arg->reserve || arg->reserve_len;
+	u32 flags = arg->flags;
+
+	if (flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
+		      SYMPHONY_JOIN_GRANTS | SYMPHONY_JOIN_INHERIT |
+		      SYMPHONY_JOIN_RESERVED))
+		return false;
+	if (flags & SYMPHONY_JOIN_EXCL && !(flags & SYMPHONY_JOIN_CREATE))
+		return false;
+	if (flags & (SYMPHONY_JOIN_INHERIT | SYMPHONY_JOIN_RESERVED) &&
+	    flags & SYMPHONY_JOIN_CREATE)
+		return false;
+	if (flags & SYMPHONY_JOIN_GRANTS && !(flags & SYMPHONY_JOIN_EXCL))
+		return false;
+	if (flags & SYMPHONY_JOIN_RESERVED)
+		return names;
+	return !names || flags & SYMPHONY_JOIN_EXCL;
+}
+
 static long do_join(struct file *file, struct symphony_join __user *uarg)
 {
 	char *reserve __free(kfree) = NULL;
+	kuid_t uid = INVALID_UID;
 	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
 	char name[SYMPHONY_NAME_MAX + 1];
 	struct symp_bus_args args;
@@ -227,16 +276,7 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 		return err;
 	if (READ_ONCE(file->private_data))
 		return -EISCONN;
-	if (arg.flags & ~(SYMPHONY_JOIN_CREATE | SYMPHONY_JOIN_EXCL |
-			  SYMPHONY_JOIN_GRANTS | SYMPHONY_JOIN_INHERIT) ||
-	    arg.reserved || arg.mode & ~0666)
-		return -EINVAL;
-	if ((arg.flags & SYMPHONY_JOIN_EXCL) && !(arg.flags & SYMPHONY_JOIN_CREATE))
-		return -EINVAL;
-	if ((arg.flags & SYMPHONY_JOIN_INHERIT) && (arg.flags & SYMPHONY_JOIN_CREATE))
-		return -EINVAL;
-	if ((arg.flags & SYMPHONY_JOIN_GRANTS || arg.reserve_len || arg.reserve) &&
-	    !(arg.flags & SYMPHONY_JOIN_EXCL))
+	if (!join_flags_are_valid(&arg) || arg.reserved || arg.mode & ~0666)
 		return -EINVAL;
 	arg.mode = arg.mode ?: 0600;
 	arg.pool_size = arg.pool_size ?: symp_pool_default;
@@ -250,6 +290,7 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 		.name = name,
 		.flags = arg.flags,
 		.mode = arg.mode,
+		.uid = &uid,
 	};
 	reserve = names_from_user(arg.reserve, arg.reserve_len,
 				  &args.reserve_len);
@@ -260,10 +301,14 @@ static long do_join(struct file *file, struct symphony_join __user *uarg)
 	if (IS_ERR(ep)) {
 		if (limit && put_user(limit, &uarg->limit))
 			return -EFAULT;
+		if (uid_valid(uid) &&
+		    put_user(from_kuid(current_user_ns(), uid), &uarg->bus_uid))
+			return -EFAULT;
 		return PTR_ERR(ep);
 	}
 	err = put_user(arg.pool_size, &uarg->pool_size) ?:
-	      put_user(ep->id, &uarg->endpoint);
+	      put_user(ep->id, &uarg->endpoint) ?:
+	      put_bus(uarg, ep, &args);
 	if (!err && cmpxchg_release(&file->private_data, NULL, ep))
 		err = -EISCONN;
 	if (err)

@@ -218,6 +218,16 @@ int symp_service_reserve(struct symp_bus *bus, const char *name,
 	return 0;
 }
 
+/* Was @name reserved when @bus was created? */
+bool symp_service_is_reserved(struct symp_bus *bus, const char *name)
+{
+	struct symp_service *service;
+
+	guard(rcu)();
+	service = rhashtable_lookup(&bus->names, name, names_params);
+	return service && service->reserved;
+}
+
 /* The service that @ep may claim, made when it is not there. May sleep. */
 static struct symp_service *claimable(struct symp_endpoint *ep,
 				      const struct symp_claim_args *args,

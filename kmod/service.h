@@ -148,6 +148,7 @@ void symp_service_table_uncharge(struct symp_bus *bus);
 void symp_service_table_destroy(struct symp_bus *bus);
 int symp_service_reserve(struct symp_bus *bus, const char *name,
 			 enum symphony_limit *limit);
+bool symp_service_is_reserved(struct symp_bus *bus, const char *name);
 int symp_service_claim(struct symp_endpoint *ep,
 		       const struct symp_claim_args *args, u64 *handle,
 		       enum symphony_limit *limit);

@@ -56,7 +56,7 @@ enum { S0, BUS0 = 4 };
 
 /* --- what there is to do ------------------------------------------------------ */
 
-static const char *const join_flags[] = { "CREATE", "EXCL", "GRANTS", "INHERIT", NULL };
+static const char *const join_flags[] = { "CREATE", "EXCL", "GRANTS", "INHERIT", "RESERVED", NULL };
 static const char *const claim_flags[] = {
 	"REQUEUE", "REISSUE", "TAKEOVER", "ACTIVATOR", "NOTIFY", "GRANT", NULL
 };
@@ -138,6 +138,10 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		  F(symphony_join, endpoint, FZF_OUT),
 		  F(symphony_join, reserve, FZF_NAME, NUM(0)),
 		  F(symphony_join, reserve_len, FZF_NAME_LEN),
+		  F(symphony_join, bus_flags, FZF_OUT),
+		  F(symphony_join, bus_uid, FZF_OUT),
+		  F(symphony_join, bus_gid, FZF_OUT),
+		  F(symphony_join, bus_mode, FZF_OUT),
 		  F(symphony_join, reserved, FZF_RESERVED, NUM(0)), PLACE },
 	},
 	[FZ_CLAIM] = {

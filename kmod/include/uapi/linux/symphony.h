@@ -292,6 +292,13 @@ struct symphony_query {
 #define SYMPHONY_JOIN_EXCL	(1U << 1)	/* with CREATE: EEXIST when it is */
 #define SYMPHONY_JOIN_GRANTS	(1U << 2)	/* with EXCL: a CLAIM needs a grant */
 #define SYMPHONY_JOIN_INHERIT	(1U << 3)	/* be the creator, which is dead */
+#define SYMPHONY_JOIN_RESERVED	(1U << 4)	/* without CREATE: are @reserve reserved? */
+
+/* symphony_join.bus_flags */
+#define SYMPHONY_BUS_MINE	(1U << 0)	/* its uid is the caller's effective one */
+#define SYMPHONY_BUS_CREATED	(1U << 1)	/* this JOIN created it */
+#define SYMPHONY_BUS_GRANTS	(1U << 2)	/* every CLAIM needs a grant */
+#define SYMPHONY_BUS_RESERVED	(1U << 3)	/* so does that of each name at @reserve */
 
 /**
  * struct symphony_join - JOIN: become an endpoint of a bus
@@ -307,9 +314,20 @@ struct symphony_query {
  * @endpoint: (out) id of the endpoint, never used twice
  * @reserve: with EXCL: address of names of services, each with a NUL behind it,
  *	that are the creator's from the beginning: a CLAIM of these needs a
- *	grant
+ *	grant. With RESERVED: names of which @bus_flags tells
  * @reserve_len: bytes at @reserve, at most 4096
+ * @bus_flags: (out) SYMPHONY_BUS_*
+ * @bus_uid: (out) the bus's uid: the effective one of the process that created it,
+ *	in the caller's user namespace; 0xffffffff when it has none there. Also
+ *	with EACCES, EEXIST, EPERM and EBUSY
+ * @bus_gid: (out) likewise its gid
+ * @bus_mode: (out) its permission bits
  * @reserved: 0
+ *
+ * The name of a bus is taken by whoever creates it first. A caller that asked for
+ * CREATE, a mode, GRANTS or reserved names looks at the (out) members before it
+ * sends or claims anything: they are about the bus that this JOIN joined, and do
+ * not change while the endpoint lives.
  *
  * The endpoint that created a bus needs no grant, and is the one that gives
  * them; see GRANT. When it is dead and the bus is not, another one of the bus's
@@ -337,6 +355,10 @@ struct symphony_join {
 	__u64 endpoint;
 	__u64 reserve;
 	__u32 reserve_len;
+	__u32 bus_flags;
+	__u32 bus_uid;
+	__u32 bus_gid;
+	__u32 bus_mode;
 	__u32 reserved;
 };
 
