@@ -12,44 +12,119 @@ struct options {
 	uint64_t key;
 };
 
-/* All of stdin, terminated; NULL when it cannot be read. */
-static char *read_stdin(void)
+/* All of @file, NULs too; NULL when it cannot be read. */
+static char *read_all(FILE *file, size_t *len)
 {
-	char *text = NULL;
-	size_t size = 0;
+	size_t room = 0, got;
+	char *text = NULL, *grown;
 
-	errno = 0;
-	if (getdelim(&text, &size, 0, stdin) < 0 && !feof(stdin)) {
+	*len = 0;
+	do {
+		room = room ? 2 * room : 65536;
+		grown = realloc(text, room);
+		if (!grown)
+			break;
+		text = grown;
+		got = fread(text + *len, 1, room - *len, file);
+		*len += got;
+	} while (got && *len == room);
+	if (!grown || ferror(file)) {
 		free(text);
 		return NULL;
 	}
-	return text ? text : strdup("");
+	return text;
 }
 
-/* @text, or stdin for "-"; NULL after saying why not. */
-static yyjson_doc *parse(const char *text, const char *hint)
+static int compare_keys(const void *one, const void *two)
 {
+	yyjson_val *a = *(yyjson_val *const *)one, *b = *(yyjson_val *const *)two;
+	size_t len_a = yyjson_get_len(a), len_b = yyjson_get_len(b);
+	int r = memcmp(yyjson_get_str(a), yyjson_get_str(b), len_a < len_b ? len_a : len_b);
+
+	return r ? r : (len_a > len_b) - (len_a < len_b);
+}
+
+/* The name of a member that @object has twice, or NULL. */
+static const char *twice(yyjson_val *object)
+{
+	size_t nr = yyjson_obj_size(object), i, max;
+	yyjson_val **keys = calloc(nr ? nr : 1, sizeof(*keys)), *key, *value;
+	const char *found = NULL;
+
+	yyjson_obj_foreach(object, i, max, key, value)
+		if (keys)
+			keys[i] = key;
+	if (keys && nr)
+		qsort(keys, nr, sizeof(*keys), compare_keys);
+	for (i = 1; keys && i < nr && !found; i++)
+		if (!compare_keys(&keys[i - 1], &keys[i]))
+			found = yyjson_get_str(keys[i]);
+	free(keys);
+	return found;
+}
+
+/* What the receiver would not see as it was typed, or refuse; false after saying so. */
+static bool check(const struct cli *cli, yyjson_val *value, unsigned int depth)
+{
+	const char *name = yyjson_is_obj(value) ? twice(value) : NULL;
+	yyjson_val *key, *member;
+	size_t i, max;
+
+	if (name)
+		cli_usage(cli, &call_command, "that JSON has the member \"%s\" twice", name);
+	else if (yyjson_is_ctn(value) && depth == SBUS_DEPTH_MAX)
+		cli_usage(cli, &call_command, "that JSON nests deeper than %d levels", depth);
+	if (name || (yyjson_is_ctn(value) && depth == SBUS_DEPTH_MAX))
+		return false;
+	yyjson_obj_foreach(value, i, max, key, member)
+		if (!check(cli, member, depth + 1))
+			return false;
+	yyjson_arr_foreach(value, i, max, member)
+		if (!check(cli, member, depth + 1))
+			return false;
+	return true;
+}
+
+/*
+ * @text, or stdin for "-"; NULL after saying why not. Numbers stay the text that they
+ * are: to read them would round what 64 bits or a double cannot hold.
+ */
+static yyjson_doc *parse(const struct cli *cli, const char *text)
+{
+	size_t len = strlen(text);
 	char *read = NULL;
 	yyjson_read_err problem;
 	yyjson_doc *doc;
 
 	if (!strcmp(text, "-")) {
-		read = read_stdin();
+		read = read_all(stdin, &len);
 		if (!read) {
-			cli_usage(&call_command, "stdin cannot be read: %s", strerrordesc_np(errno));
+			cli_usage(cli, &call_command, "stdin cannot be read: %s", strerrordesc_np(errno));
 			return NULL;
 		}
 		text = read;
 	}
-	doc = yyjson_read_opts((char *)text, strlen(text), 0, NULL, &problem);
+	doc = yyjson_read_opts((char *)text, len, YYJSON_READ_NUMBER_AS_RAW, NULL, &problem);
 	free(read);
-	if (!doc)
-		cli_usage(&call_command, "that is not JSON: %s at byte %zu%s", problem.msg,
-			  problem.pos, hint);
+	if (!doc) {
+		cli_usage(cli, &call_command, "that is not JSON: %s at byte %zu", problem.msg,
+			  problem.pos);
+	} else if (!check(cli, yyjson_doc_get_root(doc), 0)) {
+		yyjson_doc_free(doc);
+		doc = NULL;
+	}
 	return doc;
 }
 
-/* The message: @json itself, or as the parameters of @method. */
+/* Is @text JSON, or "-", rather than the name of a method? */
+static bool looks_like_json(const char *text)
+{
+	text += strspn(text, " \t\r\n");
+	return !*text || strchr("{[\"-0123456789", *text) || !strcmp(text, "null") ||
+	       !strcmp(text, "true") || !strcmp(text, "false");
+}
+
+/* The message: @json itself, or, if there is a @method, that with @json as parameters. */
 static yyjson_mut_doc *message_of(const char *method, yyjson_doc *json)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -58,15 +133,18 @@ static yyjson_mut_doc *message_of(const char *method, yyjson_doc *json)
 	if (method) {
 		root = yyjson_mut_obj(doc);
 		yyjson_mut_obj_add_str(doc, root, "method", method);
-		yyjson_mut_obj_add_val(doc, root, "params", value);
+		if (json)
+			yyjson_mut_obj_add_val(doc, root, "params", value);
 	}
 	yyjson_mut_doc_set_root(doc, root);
 	return doc;
 }
 
-static const char *method_of(yyjson_mut_doc *message)
+static uint64_t method_of(yyjson_mut_doc *message)
 {
-	return yyjson_mut_get_str(yyjson_mut_obj_get(yyjson_mut_doc_get_root(message), "method"));
+	yyjson_mut_val *method = yyjson_mut_obj_get(yyjson_mut_doc_get_root(message), "method");
+
+	return sbus_method_id_n(yyjson_mut_get_str(method), yyjson_mut_get_len(method));
 }
 
 static int print_reply(const struct cli *cli, struct sbus_message *reply)
@@ -110,7 +188,7 @@ static int send_message(const struct cli *cli, const char *id, yyjson_mut_doc *m
 		return cli_no_memory(cli);
 	request.body = body;
 	request.content_type = SBUS_JSON;
-	request.method = sbus_method_id(method_of(message));
+	request.method = method_of(message);
 	request.key = options->key;
 	request.timeout = options->timeout;
 	r = cli_open(cli, &bus, &error);
@@ -127,29 +205,32 @@ static int run(struct cli *cli, int argc, char **argv)
 		{ }
 	};
 	struct options options = { .timeout = 30000000000 };
+	const char *method, *text;
 	yyjson_mut_doc *message;
-	yyjson_doc *json;
+	yyjson_doc *json = NULL;
 	int option, status;
-	bool method;
 
 	while ((option = cli_getopt(cli, &call_command, argc, argv, known)) != -1) {
-		if (option == 't' && cli_parse_seconds(optarg, &options.timeout))
-			continue;
-		if (option == 'k' && cli_parse_u64(optarg, &options.key))
-			continue;
-		return option == CLI_BAD_OPTION ? CLI_USAGE :
-			cli_usage(&call_command, option == 't' ? "--timeout %s: give seconds" :
-							       "--key %s: give a number", optarg);
+		if (option == CLI_BAD_OPTION)
+			return CLI_USAGE;
+		if (option == 't' && !cli_parse_seconds(optarg, &options.timeout))
+			return cli_usage(cli, &call_command, "--timeout %s: give seconds", optarg);
+		if (option == 'k' && !cli_parse_u64(optarg, &options.key))
+			return cli_usage(cli, &call_command, "--key %s: give a number below 2^64",
+					 optarg);
 	}
 	argv += optind;
 	argc -= optind;
 	if (argc < 2 || argc > 3)
-		return cli_usage(&call_command, "give an id, perhaps a method, and JSON");
-	method = argc == 3;
-	json = parse(argv[argc - 1], method ? "" : "; for a method without parameters: ID METHOD {}");
-	if (!json)
-		return CLI_USAGE;
-	message = message_of(method ? argv[1] : NULL, json);
+		return cli_usage(cli, &call_command, "give an id, and a method or a message");
+	method = argc == 3 || !looks_like_json(argv[1]) ? argv[1] : NULL;
+	text = argc == 3 ? argv[2] : method ? NULL : argv[1];
+	if (text) {
+		json = parse(cli, text);
+		if (!json)
+			return CLI_USAGE;
+	}
+	message = message_of(method, json);
 	status = send_message(cli, argv[0], message, &options);
 	yyjson_mut_doc_free(message);
 	yyjson_doc_free(json);
@@ -158,10 +239,11 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct command call_command = {
 	.name = "call",
-	.arguments = "[OPTION]... ID JSON\n[OPTION]... ID METHOD JSON",
+	.arguments = "[OPTION]... ID METHOD [JSON]\n[OPTION]... ID JSON",
 	.summary = "call an extension and print its answer",
-	.help = "; JSON is the message,\n"
-		"or the parameters of METHOD; - reads it from stdin.\n\n"
+	.help = ": of its\n"
+		"METHOD, with JSON as the parameters, or with a message that is any JSON. - reads\n"
+		"JSON from stdin.\n\n"
 		"  --timeout SECONDS  how long to wait for the answer (30)\n"
 		"  --key NUMBER       the key that policies route by\n",
 	.run = run,

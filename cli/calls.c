@@ -37,6 +37,8 @@ static int check(struct sbus_error *error)
 	return 0;
 }
 
+_Static_assert(CALLS_NAME > SBUS_NAME_MAX, "CALLS_NAME");
+
 static int failed(int r, struct sbus_error *error)
 {
 	said[strcspn(said, "\n")] = 0;
@@ -73,8 +75,11 @@ int calls_open(struct calls **ret, const char *bus, const char *service, bool ev
 
 	if (r)
 		return r;
-	if (strlen(bus) >= CALLS_NAME || (service && strlen(service) >= CALLS_NAME))
-		return sbus_error_set(error, -EINVAL, "a name has at most %d characters", CALLS_NAME - 1);
+	r = sbus_check_name(bus, error);
+	if (!r && service)
+		r = sbus_check_name(service, error);
+	if (r)
+		return r;
 	libbpf_set_print(listen);
 	calls = calls__open();
 	if (!calls)

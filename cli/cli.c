@@ -31,6 +31,20 @@ static void print_help(const struct command *command)
 	       "  -j, --json       print JSON, for programs\n");
 }
 
+/* What getopt_long() stumbled over: all of a long option, or a letter. */
+static int bad_option(const struct cli *cli, const struct command *command, char **argv,
+		      const struct option *known, const char *problem)
+{
+	char letter[3] = { '-', optopt, 0 };
+	bool long_one = !optopt;
+
+	/* One that is known can be wrong only in its value, and then all of it was read. */
+	for (; known->name && !long_one; known++)
+		long_one = known->val == optopt;
+	cli_usage(cli, command, "\"%s\" %s", long_one ? argv[optind - 1] : letter, problem);
+	return CLI_BAD_OPTION;
+}
+
 int cli_getopt(struct cli *cli, const struct command *command, int argc, char **argv,
 	       const struct option *own)
 {
@@ -43,7 +57,8 @@ int cli_getopt(struct cli *cli, const struct command *command, int argc, char **
 
 	for (size_t i = 3; i + 1 < NR(known) && own->name; i++)
 		known[i] = *own++;
-	while ((option = getopt_long(argc, argv, "b:jh", known, NULL)) != -1) {
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, command ? ":b:jh" : "+:b:jh", known, NULL)) != -1) {
 		switch (option) {
 		case 'b':
 			cli->bus = optarg;
@@ -52,25 +67,19 @@ int cli_getopt(struct cli *cli, const struct command *command, int argc, char **
 			cli->json = true;
 			break;
 		case 'h':
+			if (!command)
+				return option;
 			print_help(command);
 			exit(fflush(stdout) ? CLI_FAILED : CLI_OK);
+		case ':':
+			return bad_option(cli, command, argv, known, "needs a value");
+		case '?':
+			return bad_option(cli, command, argv, known, "is not an option");
 		default:
 			return option;
 		}
 	}
 	return -1;
-}
-
-int cli_usage(const struct command *command, const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "symphony %s: ", command->name);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fprintf(stderr, "; see symphony %s --help\n", command->name);
-	return CLI_USAGE;
 }
 
 bool cli_parse_seconds(const char *text, uint64_t *ns)
@@ -83,6 +92,9 @@ bool cli_parse_seconds(const char *text, uint64_t *ns)
 	if (end == text || *end || errno || !isfinite(seconds) || seconds <= 0 || seconds > 1e9)
 		return false;
 	*ns = seconds * 1e9;
+	/* Less than that is not 0, which is for ever. */
+	if (!*ns)
+		*ns = 1;
 	return true;
 }
 
@@ -91,7 +103,8 @@ bool cli_parse_u64(const char *text, uint64_t *number)
 	char *end;
 
 	errno = 0;
-	*number = strtoull(text, &end, 0);
+	/* A 0 in front does not make it octal. */
+	*number = strtoull(text, &end, text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10);
 	return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
@@ -102,6 +115,8 @@ int cli_status(int error)
 	switch (-error) {
 	case 0:
 		return CLI_OK;
+	case EINVAL:
+		return CLI_USAGE;
 	case EREMOTEIO:
 		return CLI_REPLIED_ERROR;
 	case ENOENT:
@@ -109,6 +124,7 @@ int cli_status(int error)
 	case ESRCH:
 		return CLI_NOT_THERE;
 	case ETIMEDOUT:
+	case ETIME:
 		return CLI_TIMED_OUT;
 	case EPERM:
 	case EACCES:
@@ -116,6 +132,7 @@ int cli_status(int error)
 	case ENODEV:
 		return CLI_NO_MODULE;
 	case ECONNRESET:
+	case ECONNABORTED:
 	case ECANCELED:
 		return CLI_NO_ANSWER;
 	default:
@@ -123,15 +140,25 @@ int cli_status(int error)
 	}
 }
 
-static void print_error_json(const struct sbus_error *error)
+/* One line on stderr. Frees @doc. */
+static void print_problem(yyjson_mut_doc *doc)
+{
+	char *text = yyjson_mut_write(doc, 0, NULL);
+
+	fprintf(stderr, "%s\n", text ? text : "{\"error\":{}}");
+	free(text);
+	yyjson_mut_doc_free(doc);
+}
+
+static void print_error_json(const struct sbus_error *error, int status)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root = yyjson_mut_obj(doc), *inner = yyjson_mut_obj(doc);
 	const char *name = strerrorname_np(-error->error);
-	char *text;
 
 	yyjson_mut_doc_set_root(doc, root);
 	yyjson_mut_obj_add_val(doc, root, "error", inner);
+	yyjson_mut_obj_add_int(doc, inner, "status", status);
 	yyjson_mut_obj_add_int(doc, inner, "errno", -error->error);
 	if (name)
 		yyjson_mut_obj_add_str(doc, inner, "name", name);
@@ -142,18 +169,11 @@ static void print_error_json(const struct sbus_error *error)
 			yyjson_mut_obj_add_val(doc, inner, "data",
 				yyjson_val_mut_copy(doc, yyjson_doc_get_root(error->data)));
 	}
-	text = yyjson_mut_write(doc, 0, NULL);
-	fprintf(stderr, "%s\n", text ? text : "{\"error\":{}}");
-	free(text);
-	yyjson_mut_doc_free(doc);
+	print_problem(doc);
 }
 
-int cli_fail(const struct cli *cli, const struct sbus_error *error)
+static void print_error(const struct sbus_error *error)
 {
-	if (cli->json) {
-		print_error_json(error);
-		return cli_status(error->error);
-	}
 	fputs("symphony: ", stderr);
 	if (error->error == -EREMOTEIO)
 		fprintf(stderr, "\"%s\" answered with error %lld: ", error->extension,
@@ -166,7 +186,86 @@ int cli_fail(const struct cli *cli, const struct sbus_error *error)
 		fprintf(stderr, "symphony: its data: %s\n", text ? text : "");
 		free(text);
 	}
-	return cli_status(error->error);
+}
+
+static int fail(const struct cli *cli, const struct sbus_error *error, int status)
+{
+	/* What was printed before comes before. */
+	fflush(stdout);
+	if (cli->json)
+		print_error_json(error, status);
+	else
+		print_error(error);
+	return status;
+}
+
+int cli_fail(const struct cli *cli, const struct sbus_error *error)
+{
+	return fail(cli, error, cli_status(error->error));
+}
+
+int cli_usage(const struct cli *cli, const struct command *command, const char *format, ...)
+{
+	sbus_cleanup_error struct sbus_error error = SBUS_ERROR_INIT;
+	const char *name = command ? command->name : "";
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	sbus_error_set(&error, -EINVAL, "%s%s%s; see symphony %s%s--help", name,
+		       command ? ": " : "", text, name, command ? " " : "");
+	return fail(cli, &error, CLI_USAGE);
+}
+
+void cli_warn(const struct cli *cli, const char *format, ...)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *root;
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fflush(stdout);
+	if (!cli->json) {
+		fprintf(stderr, "symphony: %s\n", text);
+		return;
+	}
+	doc = yyjson_mut_doc_new(NULL);
+	root = yyjson_mut_obj(doc);
+	yyjson_mut_doc_set_root(doc, root);
+	yyjson_mut_obj_add_str(doc, yyjson_mut_obj_add_obj(doc, root, "warning"), "message", text);
+	print_problem(doc);
+}
+
+const char *cli_outcome(int status)
+{
+	const char *name;
+
+	switch (-status) {
+	case 0:
+		return "answered";
+	case ECONNRESET:
+		return "replica died";
+	case ECONNABORTED:
+		return "replica died before it had the call";
+	case ETIMEDOUT:
+		return "timed out";
+	case ETIME:
+		return "timed out before a replica had it";
+	case ECANCELED:
+		return "cancelled";
+	case ECONNREFUSED:
+		return "no replica";
+	case EMSGSIZE:
+		return "answer too large";
+	default:
+		name = strerrordesc_np(-status);
+		return name ? name : "unknown";
+	}
 }
 
 int cli_no_memory(const struct cli *cli)
@@ -181,8 +280,10 @@ int cli_no_memory(const struct cli *cli)
 
 const char *cli_bus_name(const struct cli *cli)
 {
-	const char *name = cli->bus ? cli->bus : secure_getenv("SYMPHONY_BUS");
+	const char *name = secure_getenv("SYMPHONY_BUS");
 
+	if (cli->bus)
+		return cli->bus;
 	return name && *name ? name : "symphony";
 }
 

@@ -49,19 +49,30 @@ extern const struct command doctor_command;
 /*
  * The next of @own or of the options that all commands have, which it takes itself.
  * -1 at the end, CLI_BAD_OPTION after it said what is wrong. --help ends the program.
+ * @command: NULL before there is one: then the first argument ends the options
  */
 #define CLI_BAD_OPTION '?'
 #define CLI_NO_OPTIONS ((const struct option[]){ { } })
 int cli_getopt(struct cli *cli, const struct command *command, int argc, char **argv,
 	       const struct option *own);
-/* Says what is wrong with the command line. Returns CLI_USAGE. */
-int cli_usage(const struct command *command, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+/*
+ * All that is said about failures goes through the next few: text for people, or with
+ * --json one object on a line of its own, always on stderr.
+ */
 
+/* Says what is wrong with the command line. Returns CLI_USAGE. */
+int cli_usage(const struct cli *cli, const struct command *command, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Says what went wrong; the status for it. */
 int cli_fail(const struct cli *cli, const struct sbus_error *error);
 int cli_status(int error);
 int cli_no_memory(const struct cli *cli);
+/* Says what is not as it should be, although the command goes on. */
+void cli_warn(const struct cli *cli, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The outcome of a call in a word or two: "answered", "timed out". */
+const char *cli_outcome(int status);
 
 /* The bus that is meant where only one can be: --bus, $SYMPHONY_BUS, or symphony. */
 const char *cli_bus_name(const struct cli *cli);

@@ -95,7 +95,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (cli_getopt(cli, &describe_command, argc, argv, CLI_NO_OPTIONS) != -1)
 		return CLI_USAGE;
 	if (argc - optind != 1)
-		return cli_usage(&describe_command, "give the id of one extension");
+		return cli_usage(cli, &describe_command, "give the id of one extension");
 	r = cli_open(cli, &bus, &error);
 	r = r ? r : sbus_call_method(bus, argv[optind], "describe", NULL, TIMEOUT, &reply, &error);
 	r = r ? r : sbus_message_json(reply, &root, &error);

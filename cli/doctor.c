@@ -372,7 +372,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (cli_getopt(cli, &doctor_command, argc, argv, CLI_NO_OPTIONS) != -1)
 		return CLI_USAGE;
 	if (optind < argc)
-		return cli_usage(&doctor_command, "\"%s\" is too much", argv[optind]);
+		return cli_usage(cli, &doctor_command, "\"%s\" is too much", argv[optind]);
 	if (cli->json) {
 		report.json = true;
 		report.doc = yyjson_mut_doc_new(NULL);

@@ -83,13 +83,13 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (cli_getopt(cli, &list_command, argc, argv, CLI_NO_OPTIONS) != -1)
 		return CLI_USAGE;
 	if (argc - optind > 1)
-		return cli_usage(&list_command, "\"%s\" is too much", argv[optind + 1]);
+		return cli_usage(cli, &list_command, "\"%s\" is too much", argv[optind + 1]);
 	if (optind == argc)
 		return list(cli, kind);
 	for (; kind < kinds + NR(kinds); kind++)
 		if (!strcmp(argv[optind], kind->name))
 			return list(cli, kind);
-	return cli_usage(&list_command, "there are no \"%s\"", argv[optind]);
+	return cli_usage(cli, &list_command, "there are no \"%s\"", argv[optind]);
 }
 
 const struct command list_command = {

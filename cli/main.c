@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* symphony: look at buses, call extensions, say who gets which call. */
+#include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +32,8 @@ static void help(FILE *to)
 	      "  -h, --help       print this; after a command: its arguments\n"
 	      "      --version    print the version\n\n"
 	      "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the extension answered with an\n"
-	      "error, 4 no such bus, extension or policy, 5 the time was over, 6 not permitted,\n"
-	      "7 the module is not loaded, 8 whoever had the call died. See symphony(1).\n",
+	      "error, 4 no such bus, extension or policy, 5 timed out, 6 not permitted,\n"
+	      "7 the module is not loaded, 8 the replica died, or the call was cancelled. See symphony(1).\n",
 	      to);
 }
 
@@ -44,63 +45,63 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
-static int run(int argc, char **argv)
+/* Before anything can go wrong: what does is said as it is wanted. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--json"))
+			return true;
+	return false;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "bus", required_argument, NULL, 'b' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ }
 	};
 	const struct command *command;
-	struct cli cli = { 0 };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "+b:jh", known, NULL)) != -1) {
-		switch (option) {
-		case 'b':
-			cli.bus = optarg;
-			break;
-		case 'j':
-			cli.json = true;
-			break;
-		case 'h':
-			help(stdout);
-			return CLI_OK;
-		case 'v':
-			puts("symphony " CLI_VERSION);
-			return CLI_OK;
-		default:
-			help(stderr);
-			return CLI_USAGE;
-		}
+	option = cli_getopt(cli, NULL, argc, argv, known);
+	if (option == 'h') {
+		help(stdout);
+		return CLI_OK;
 	}
-	if (optind == argc) {
+	if (option == 'v') {
+		puts("symphony " CLI_VERSION);
+		return CLI_OK;
+	}
+	if (option == CLI_BAD_OPTION)
+		return CLI_USAGE;
+	if (optind == argc && !cli->json) {
 		help(stderr);
 		return CLI_USAGE;
 	}
+	if (optind == argc)
+		return cli_usage(cli, NULL, "give a command");
 	command = find(argv[optind]);
-	if (!command) {
-		fprintf(stderr, "symphony: there is no command \"%s\": symphony --help lists them\n",
-			argv[optind]);
-		return CLI_USAGE;
-	}
+	if (!command)
+		return cli_usage(cli, NULL, "there is no command \"%s\"", argv[optind]);
 	argc -= optind;
 	argv += optind;
 	/* To begin anew, with another array. */
 	optind = 0;
-	return command->run(&cli, argc, argv);
+	return command->run(cli, argc, argv);
 }
 
 int main(int argc, char **argv)
 {
+	sbus_cleanup_error struct sbus_error error = SBUS_ERROR_INIT;
+	struct cli cli = { .json = wants_json(argc, argv) };
 	int status;
 
 	setlocale(LC_CTYPE, "");
-	status = run(argc, argv);
+	status = run(&cli, argc, argv);
 	if (fflush(stdout) || ferror(stdout)) {
-		perror("symphony: stdout");
+		sbus_error_set(&error, -EIO, "what was to be printed cannot be written to stdout: %s",
+			       strerrordesc_np(errno));
+		cli_fail(&cli, &error);
 		status = status ? status : CLI_FAILED;
 	}
 	return status;

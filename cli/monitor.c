@@ -144,7 +144,7 @@ static int listen(struct monitor *monitor, uint64_t until)
 			break;
 		r = event == LOOP_READABLE ? sbus_monitor_process(events, take, monitor) : 0;
 		if (r == -ENOBUFS) {
-			fputs("symphony: events were lost: list anew what there is\n", stderr);
+			cli_warn(monitor->cli, "events were lost: list anew what there is");
 			r = 0;
 		}
 	}
@@ -174,12 +174,12 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == 'c')
 			calls = true;
 		if (option == 'n' && (!cli_parse_u64(optarg, &monitor.left) || !monitor.left))
-			return cli_usage(&monitor_command, "--count %s: give a number", optarg);
+			return cli_usage(cli, &monitor_command, "--count %s: give a number", optarg);
 		if (option == 'd' && !cli_parse_seconds(optarg, &time))
-			return cli_usage(&monitor_command, "--duration %s: give seconds", optarg);
+			return cli_usage(cli, &monitor_command, "--duration %s: give seconds", optarg);
 	}
 	if (argc - optind > (calls ? 1 : 0))
-		return cli_usage(&monitor_command, "\"%s\" is too much", argv[argc - 1]);
+		return cli_usage(cli, &monitor_command, "\"%s\" is too much", argv[argc - 1]);
 	until = time ? sbus_now() + time : 0;
 	if (calls)
 		return monitor_calls(cli, optind < argc ? argv[optind] : NULL, monitor.left, until);

@@ -60,12 +60,9 @@ static void print(const struct calls_event *event, const char *service)
 		printf(" server=%" PRIu64, (uint64_t)event->server);
 	if (event->what == CALLS_QUEUED || event->what == CALLS_RECEIVED)
 		printf(" load=%u", event->load);
-	if (event->what == CALLS_DONE) {
-		const char *name = event->status ? strerrorname_np(-event->status) :
-						 "answered";
-
-		printf(" caller=%" PRIu64 " outcome=%s", (uint64_t)event->caller, name ? name : "?");
-	}
+	if (event->what == CALLS_DONE)
+		printf(" caller=%" PRIu64 " outcome=\"%s\"", (uint64_t)event->caller,
+		       cli_outcome(event->status));
 	putchar('\n');
 	fflush(stdout);
 }
@@ -131,7 +128,7 @@ static int follow(struct watch *watch, const struct calls *calls, uint64_t until
 		ring_buffer__consume(ring);
 		now_lost = calls_lost(calls);
 		if (now_lost != lost)
-			fprintf(stderr, "symphony: %" PRIu64 " events were lost\n", now_lost - lost);
+			cli_warn(watch->cli, "%" PRIu64 " events were lost", now_lost - lost);
 		lost = now_lost;
 	}
 	ring_buffer__free(ring);

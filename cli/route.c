@@ -49,32 +49,36 @@ static const char *target(const char *bus, const char *service)
 	return text;
 }
 
-static int print_route(const struct cli *cli, struct sbus_router *router, const char *done,
-		       const char *pin)
+static int print_route_json(const struct cli *cli, struct sbus_router *router,
+			    const char *policy, const char *pin)
 {
-	const char *service = sbus_router_service(router);
-	yyjson_mut_doc *doc;
-	yyjson_mut_val *root;
-	char policy[16] = "";
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *root = yyjson_mut_obj(doc);
 
-	sbus_router_policy(router, policy, NULL);
-	if (!cli->json) {
-		printf("%s: %s %s", target(sbus_router_bus(router), service), policy, done);
-		if (pin)
-			printf(", until \"symphony route detach%s%s\"", service ? " " : " --all",
-			       service ? service : "");
-		putchar('\n');
-		return CLI_OK;
-	}
-	doc = yyjson_mut_doc_new(NULL);
-	root = yyjson_mut_obj(doc);
 	yyjson_mut_doc_set_root(doc, root);
 	yyjson_mut_obj_add_str(doc, root, "bus", sbus_router_bus(router));
-	cli_add_text(doc, root, "service", service);
+	cli_add_text(doc, root, "service", sbus_router_service(router));
 	yyjson_mut_obj_add_str(doc, root, "hook", snapshot_hook(sbus_router_hook(router)));
 	cli_add_text(doc, root, "policy", policy);
 	cli_add_text(doc, root, "pin", pin);
 	return cli_print_doc(cli, doc);
+}
+
+static int print_route(const struct cli *cli, struct sbus_router *router, const char *done,
+		       const char *pin)
+{
+	const char *service = sbus_router_service(router);
+	char policy[16] = "";
+
+	sbus_router_policy(router, policy, NULL);
+	if (cli->json)
+		return print_route_json(cli, router, policy, pin);
+	printf("%s: %s %s", target(sbus_router_bus(router), service), policy, done);
+	if (pin)
+		printf(", until \"symphony route detach%s%s\"", service ? " " : " --all",
+		       service ? service : "");
+	putchar('\n');
+	return CLI_OK;
 }
 
 /* --- attaching ------------------------------------------------------------ */
@@ -265,11 +269,12 @@ static int run_detach(struct cli *cli, const struct arguments *arguments)
 	free(path);
 	if (r)
 		return cli_fail(cli, &error);
-	if (!cli->json)
-		printf("%s: %s is detached%s\n",
-		       target(sbus_router_bus(router), sbus_router_service(router)), policy,
-		       sbus_router_hook(router) == SBUS_HOOK_ADMIT ?
-		       "; after an acl calls are refused until another is attached" : "");
+	if (cli->json)
+		return print_route_json(cli, router, policy, NULL);
+	printf("%s: %s is detached%s\n",
+	       target(sbus_router_bus(router), sbus_router_service(router)), policy,
+	       sbus_router_hook(router) == SBUS_HOOK_ADMIT ?
+	       "; after an acl calls are refused until another is attached" : "");
 	return CLI_OK;
 }
 
@@ -302,16 +307,17 @@ static int run_show(struct cli *cli, const struct arguments *arguments)
 static const struct action {
 	const char *name;
 	bool targeted;		/* it is about a service, or --all */
+	bool waits, hooked;	/* it takes --wait, --hook */
 	int least, most;	/* arguments behind that */
 	int (*run)(struct cli *cli, const struct arguments *arguments);
 } actions[] = {
-	{ "show", false, 0, 1, run_show },
-	{ "policies", false, 0, 0, run_policies },
-	{ "attach", true, 1, 256, run_attach },
-	{ "shadow", true, 1, 256, run_shadow },
-	{ "replace", true, 1, 256, run_replace },
-	{ "set", true, 1, 256, run_set },
-	{ "detach", true, 0, 0, run_detach },
+	{ "show", false, false, false, 0, 1, run_show },
+	{ "policies", false, false, false, 0, 0, run_policies },
+	{ "attach", true, true, false, 1, 256, run_attach },
+	{ "shadow", true, true, false, 1, 256, run_shadow },
+	{ "replace", true, false, true, 1, 256, run_replace },
+	{ "set", true, false, true, 1, 256, run_set },
+	{ "detach", true, false, true, 0, 0, run_detach },
 };
 
 static int parse_hook(const char *text)
@@ -322,21 +328,35 @@ static int parse_hook(const char *text)
 	return -1;
 }
 
+/* An option that this action does not take, or NULL. */
+static const char *needless(const struct cli *cli, const struct action *action,
+			    const struct arguments *arguments)
+{
+	return arguments->all && !action->targeted ? "--all" :
+	       arguments->wait && !action->waits ? "--wait" :
+	       arguments->hook >= 0 && !action->hooked ? "--hook" :
+	       cli->bus && action->run == run_policies ? "--bus" : NULL;
+}
+
 static int run_action(struct cli *cli, const struct action *action, struct arguments *arguments)
 {
+	const char *option = needless(cli, action, arguments);
+
+	if (option)
+		return cli_usage(cli, &route_command, "%s: it takes no %s", action->name, option);
 	if (action->targeted && !arguments->all) {
 		if (!arguments->argc)
-			return cli_usage(&route_command, "%s: give the id of a service, or --all for those without a policy of their own",
+			return cli_usage(cli, &route_command, "%s: give the id of a service, or --all for those without a policy of their own",
 					 action->name);
 		arguments->service = arguments->argv[0];
 		arguments->argc--;
 		arguments->argv++;
 	}
 	if (arguments->argc < action->least)
-		return cli_usage(&route_command, "%s: give %s", action->name,
+		return cli_usage(cli, &route_command, "%s: give %s", action->name,
 				 action->run == run_set ? "OPTION=VALUE" : "a policy");
 	if (arguments->argc > action->most)
-		return cli_usage(&route_command, "%s: \"%s\" is too much", action->name,
+		return cli_usage(cli, &route_command, "%s: \"%s\" is too much", action->name,
 				 arguments->argv[action->most]);
 	return action->run(cli, arguments);
 }
@@ -359,12 +379,12 @@ static int run(struct cli *cli, int argc, char **argv)
 			break;
 		case 'w':
 			if (!cli_parse_seconds(optarg, &arguments.wait))
-				return cli_usage(&route_command, "--wait %s: give seconds", optarg);
+				return cli_usage(cli, &route_command, "--wait %s: give seconds", optarg);
 			break;
 		case 'k':
 			arguments.hook = parse_hook(optarg);
 			if (arguments.hook < 0)
-				return cli_usage(&route_command, "--hook %s: give route, shadow or admit",
+				return cli_usage(cli, &route_command, "--hook %s: give route, shadow or admit",
 						 optarg);
 			break;
 		default:
@@ -374,11 +394,11 @@ static int run(struct cli *cli, int argc, char **argv)
 	arguments.argc = argc - optind - 1;
 	arguments.argv = argv + optind + 1;
 	if (optind == argc)
-		return cli_usage(&route_command, "give one of show, attach, replace, set, shadow, detach, policies");
+		return cli_usage(cli, &route_command, "give one of show, attach, replace, set, shadow, detach, policies");
 	for (size_t i = 0; i < NR(actions); i++)
 		if (!strcmp(argv[optind], actions[i].name))
 			return run_action(cli, &actions[i], &arguments);
-	return cli_usage(&route_command, "there is no \"%s\"", argv[optind]);
+	return cli_usage(cli, &route_command, "there is no \"%s\"", argv[optind]);
 }
 
 const struct command route_command = {

@@ -132,7 +132,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (cli_getopt(cli, &stat_command, argc, argv, CLI_NO_OPTIONS) != -1)
 		return CLI_USAGE;
 	if (argc - optind > 1)
-		return cli_usage(&stat_command, "\"%s\" is too much", argv[optind + 1]);
+		return cli_usage(cli, &stat_command, "\"%s\" is too much", argv[optind + 1]);
 	r = snapshot_take(&snapshot, cli_bus_name(cli), SNAPSHOT_BUSES | SNAPSHOT_ENDPOINTS |
 			  SNAPSHOT_SERVICES | SNAPSHOT_REPLICAS | SNAPSHOT_PROGRAMS, &error);
 	if (r)

@@ -332,12 +332,12 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == 'p')
 			plain = true;
 		if (option == 'd' && !cli_parse_seconds(optarg, &top.delay))
-			return cli_usage(&top_command, "--delay %s: give seconds", optarg);
+			return cli_usage(cli, &top_command, "--delay %s: give seconds", optarg);
 		if (option == 'n' && (!cli_parse_u64(optarg, &top.left) || !top.left))
-			return cli_usage(&top_command, "--count %s: give a number", optarg);
+			return cli_usage(cli, &top_command, "--count %s: give a number", optarg);
 	}
 	if (optind < argc)
-		return cli_usage(&top_command, "\"%s\" is too much", argv[optind]);
+		return cli_usage(cli, &top_command, "\"%s\" is too much", argv[optind]);
 	top.screen = !plain && !cli->json && isatty(STDOUT_FILENO);
 	return watch(&top);
 }

@@ -159,7 +159,7 @@ static void print_results(const struct calls *calls, const struct results *resul
 		       results->bus, sum, results->seconds);
 		for (size_t i = 0; i < nr; i++)
 			printf("%s %" PRIu64 " %s", i ? "," : "", outcome[i].count,
-			       outcome_name(outcome[i].key.status));
+			       cli_outcome(outcome[i].key.status));
 		putchar('\n');
 		for (int stage = 0; stage < CALLS_NR_STAGES; stage++)
 			print_stage(calls, &outcome->key.service, stage);
@@ -263,10 +263,10 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == CLI_BAD_OPTION)
 			return CLI_USAGE;
 		if (!cli_parse_seconds(optarg, &time))
-			return cli_usage(&trace_command, "--duration %s: give seconds", optarg);
+			return cli_usage(cli, &trace_command, "--duration %s: give seconds", optarg);
 	}
 	if (argc - optind > 1)
-		return cli_usage(&trace_command, "\"%s\" is too much", argv[optind + 1]);
+		return cli_usage(cli, &trace_command, "\"%s\" is too much", argv[optind + 1]);
 	return trace(cli, optind < argc ? argv[optind] : NULL, time);
 }
 

@@ -27,6 +27,8 @@
 	X(acl) X(canary) X(consistent_hash) X(deadline_shed) X(least_loaded) \
 	X(round_robin)
 
+#define LISTED(name) " " #name
+
 static const struct shipped {
 	const char *name;
 	const void *(*bytes)(size_t *size);
@@ -118,7 +120,7 @@ static int open_object(struct policy *policy, const char *name, struct log *log,
 	int r;
 
 	if (!known && !strpbrk(name, "/."))
-		return sbus_error_set(error, -ENOENT, "there is no policy \"%s\": sbus_router_policies() has the names; for an object file of yours give its path, as ./%s.bpf.o",
+		return sbus_error_set(error, -ENOENT, "there is no policy \"%s\": there are" POLICIES(LISTED) "; for an object file of yours give its path, as ./%s.bpf.o",
 				      name, name);
 	if (known) {
 		bytes = known->bytes(&size);

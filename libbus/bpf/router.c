@@ -104,7 +104,7 @@ static int attach_failed(const char *policy, const char *bus, const char *servic
 		return sbus_error_set(error, r, "policy \"%s\" was not attached: there is no %s in this network namespace: a bus is there while somebody is on it, a service once it was claimed",
 				      policy, to);
 	case EEXIST:
-		return sbus_error_set(error, r, "policy \"%s\" was not attached: %s has one already: replace or detach that (if it was pinned: sbus_router_open())",
+		return sbus_error_set(error, r, "policy \"%s\" was not attached: %s has one already: replace or detach that",
 				      policy, to);
 	case EPERM:
 		return sbus_error_set(error, r, "policy \"%s\" was not attached: %s is another user's: do it as its creator, or with CAP_SYS_ADMIN over its network namespace",

@@ -32,23 +32,65 @@ def test_help_knows_all_commands(cli):
     assert cli("--version").stdout.startswith("symphony ")
 
 
-@pytest.mark.parametrize("args", [
-    [], ["nothing"], ["--nothing"], ["list", "nothing"], ["list", "a", "b"], ["stat", "a", "b"],
+WRONG = [
+    [], ["nothing"], ["--nothing"], ["-x", "list"], ["--bus"], ["list", "--bus"], ["list", "nothing"], ["list", "a", "b"], ["stat", "a", "b"],
     ["call"], ["call", "worker"], ["call", "worker", "{"], ["call", "worker", "work", "x"],
+    ["call", "worker", ""], ["call", "worker", "{}", "--timeout", "x"], ["call", "A", "work"],
+    ["call", "worker", "work", '{"a": 1, "b": {"c": 1, "c": 2}}'], ["call", "worker", "[" * 9999],
+    ["call", "worker", "[" * 1025 + "]" * 1025], ["call", "worker", "work", "{}", "--key", "-1"],
+    ["call", "worker", "work", "{}", "--key", str(1 << 64)], ["call", "worker", "--nothing=1"],
+    ["--bus", "A", "list"], ["--bus", "", "stat"], ["--bus", "A", "call", "worker", "work"],
+    ["trace", "A"], ["monitor", "--calls", "A"], ["route", "show", "--all"],
+    ["route", "show", "--wait", "1"], ["route", "attach", "worker", "canary", "--hook", "route"],
+    ["route", "policies", "--bus", "a"], ["route", "detach", "worker", "--wait", "1"],
+    ["route", "policies", "a"], ["top", "--delay", "-1"], ["top", "--count", "1e3"],
     ["call", "worker", "{}", "--timeout", "-1"], ["call", "a", "b", "{}", "d"], ["describe"],
     ["route"], ["route", "nothing"], ["route", "attach"], ["route", "attach", "worker"],
     ["route", "set", "worker"], ["route", "detach"], ["route", "detach", "a", "b"],
     ["route", "--hook", "x", "detach", "a"], ["top", "x"], ["top", "--delay", "no"],
     ["top", "--count", "0"], ["monitor", "x"], ["monitor", "--calls", "a", "b"],
-    ["trace", "a", "b"], ["trace", "--duration", "0"], ["doctor", "x"]])
-def test_wrong_arguments_are_2(cli, args):
-    assert "symphony" in cli(*args, status=2).stderr
+    ["trace", "a", "b"], ["trace", "--duration", "0"], ["doctor", "x"]]
+
+
+def only_error(text):
+    """The one object that stderr is with --json."""
+    [line] = text.splitlines()
+    told = json.loads(line)
+    assert list(told) == ["error"] and told["error"]["message"]
+    return told["error"]
+
+
+@pytest.mark.parametrize("args", WRONG)
+def test_wrong_arguments_are_2(cli, served, args):
+    done = cli(*args, status=2)
+    assert "symphony" in done.stderr and not done.stdout
+    for options in [["-j", *args], [*args[:1], "--json", *args[1:]]]:
+        done = cli(*options, status=2)
+        error = only_error(done.stderr)
+        assert (error["status"], error["name"], done.stdout) == (2, "EINVAL", "")
+
+
+def test_a_wrong_option_is_named(cli):
+    for args, named in [(["--nothing", "list"], '"--nothing" is not an option'),
+                        (["-x", "list"], '"-x" is not an option'),
+                        (["list", "-xj"], '"-x" is not an option'),
+                        (["list", "--bus", "--json", "-xj"], '"-x" is not an option'),
+                        (["list", "--json=1"], '"--json=1" is not an option'),
+                        (["list", "--bus"], '"--bus" needs a value'),
+                        (["call", "a", "b", "--key"], '"--key" needs a value')]:
+        assert named in cli(*args, status=2).stderr
+
+
+C_NAMES = re.compile(r"sbus_|SBUS_|SYMPHONY_[A-Z]|\bE[A-Z]{3,}\b")
 
 
 def test_a_full_disk_is_not_success(cli):
     with open("/dev/full", "w") as full:
-        done = subprocess.run(["symphony", "route", "policies"], stdout=full, stderr=subprocess.PIPE)
-    assert done.returncode == 1 and b"stdout" in done.stderr
+        for json_too in [[], ["-j"]]:
+            done = subprocess.run(["symphony", "route", "policies", *json_too], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+            assert done.returncode == 1 and "stdout" in done.stderr
+    assert only_error(done.stderr)["status"] == 1
 
 
 COMPLETE = """
@@ -83,10 +125,56 @@ def test_call(cli, served):
     assert cli.json("--bus", served.name, "call", "worker", "work", "{}", "--key", "7")
 
 
+def test_call_needs_no_parameters(cli, served):
+    assert cli.json("call", "worker", "work")["version"] in "12"
+    assert cli.json("call", "worker", "describe")["id"] == "worker"
+
+
+@pytest.mark.parametrize("number", [
+    str(1 << 64), str(10 ** 40), str(-(10 ** 40)), "-9223372036854775808", "0.1", "1e22"])
+def test_call_rounds_no_number(cli, served, number):
+    for echo in [cli("call", "worker", "echo", f'{{"value": [{number}]}}'),
+                 cli("call", "worker", f'{{"method": "echo", "params": {{"value": [{number}]}}}}'),
+                 cli("call", "worker", "echo", "-", input=f'{{"value": [{number}]}}')]:
+        assert json.loads(echo.stdout) == [json.loads(number)]
+        assert "e" in number or number in echo.stdout
+
+
+def test_call_cuts_nothing(cli, served):
+    done = cli("call", "worker", "-", status=2, input='{"method": "work"}\0{}')
+    assert "not JSON" in done.stderr
+    done = cli("call", "worker", '{"method": "work\\u0000x"}', status=3)
+    assert "'work\\x00x'" in done.stderr
+    # As infinite as any double is: nobody takes it for a number that it is not.
+    cli("call", "worker", "echo", '{"value": 1e400}', status=3)
+
+
+def test_failures_have_no_names_of_c(cli, served):
+    for args, status in [
+            (["call", "worker", "nothing"], 3), (["call", "nobody", "work"], 4),
+            (["--bus", "no-bus", "call", "worker", "work"], 4), (["stat", "nobody"], 4),
+            (["--bus", "no-bus", "list"], 4), (["call", "A", "work"], 2),
+            (["call", "worker", "work", '{"seconds": 2}', "--timeout", "0.3"], 5),
+            (["route", "attach", "worker", "nothing"], 4),
+            (["route", "attach", "nobody", "canary"], 4),
+            (["route", "attach", "worker", "canary", "nothing=1"], 2),
+            (["route", "attach", "worker", "canary", "percent=101"], 2),
+            (["route", "attach", "worker", "canary", "percent"], 2),
+            (["route", "attach", "worker", "./none.bpf.o"], 4),
+            (["route", "detach", "worker"], 4)]:
+        said = cli(*args, status=status)
+        assert said.stderr.startswith("symphony: ") and not said.stdout
+        assert not C_NAMES.search(said.stderr), said.stderr
+        told = cli("-j", *args, status=status)
+        error = only_error(told.stderr)
+        assert error["status"] == status and error["name"].startswith("E") and not told.stdout
+        assert not C_NAMES.search(error["message"])
+
+
 def test_call_fails_as_it_says(cli, served):
     done = cli("call", "worker", "nothing", "{}", status=3)
     assert '"worker" answered with error -32601' in done.stderr and not done.stdout
-    error = json.loads(cli("-j", "call", "worker", "nothing", "{}", status=3).stderr)["error"]
+    error = only_error(cli("-j", "call", "worker", "nothing", "{}", status=3).stderr)
     assert (error["name"], error["code"]) == ("EREMOTEIO", -32601)
     cli("call", "nobody", "{}", status=4)
     cli("--bus", "no-bus", "call", "worker", "{}", status=4)
@@ -226,11 +314,12 @@ def test_route(cli, routed):
     assert "has one already" in cli("route", "attach", "worker", "round_robin", status=1).stderr
     cli("route", "set", "worker", "percent=0")
     assert versions(routed, 4) == ["1"] * 4
-    assert "0 to 100" in cli("route", "set", "worker", "percent=101", status=1).stderr
+    assert "0 to 100" in cli("route", "set", "worker", "percent=101", status=2).stderr
     cli("route", "replace", "worker", "round_robin")
     assert sorted(versions(routed, 4)) == ["1", "1", "2", "2"]
     assert shown(cli, routed)["worker", "route"]["policy"] == "round_robin"
-    cli("route", "detach", "worker")
+    detached = cli.json("route", "detach", "worker")
+    assert (detached["service"], detached["policy"]) == ("worker", "round_robin")
     assert not shown(cli, routed) and not os.path.exists(pin)
     cli("route", "detach", "worker", status=4)
 
@@ -245,10 +334,10 @@ def test_a_shadow_decides_nothing(cli, routed):
     assert shadow["same"] + shadow["different"] == 12 and shadow["different"]
     assert "same" in cli("route", "show").stdout
     assert len(shown(cli, routed)) == 2
-    assert "--hook" in cli("route", "replace", "worker", "canary", status=1).stderr
+    assert "--hook" in cli("route", "replace", "worker", "canary", status=2).stderr
     cli("route", "replace", "worker", "canary", "--hook", "shadow")
     assert versions(routed, 4) in (["1", "2"] * 2, ["2", "1"] * 2)
-    assert "shadow" in cli("route", "shadow", "worker", "acl", status=1).stderr
+    assert "shadow" in cli("route", "shadow", "worker", "acl", status=2).stderr
     cli("route", "detach", "worker", "--hook", "shadow")
     cli("route", "detach", "worker")
 
@@ -341,7 +430,7 @@ def test_monitor_of_calls(cli, served):
     assert list(stages.values()) == [["made", "queued", "received", "done"]] * 10
     said = traced(cli, served, "monitor", "--calls", "--count", "8", "--duration", "60", calls=2)
     assert len(said.splitlines()) == 8
-    assert "outcome=answered" in said and "service=worker" in said
+    assert 'outcome="answered"' in said and "service=worker" in said
 
 
 def test_trace(cli, served):

@@ -31,6 +31,11 @@ else:
 
 
 @ext.method
+def echo(value):
+    return value
+
+
+@ext.method
 def drain():
     ext.drain()
 
