@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The Pit's members, for other processes. */
 #include <signal.h>
+#include <symphony/control.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -84,6 +85,53 @@ static void notice(const struct sbus_notice *notice, void *userdata)
 	}
 }
 
+/* Who serves an id. */
+struct rival {
+	const char *id;
+	uint64_t endpoint;	/* 0: nobody does */
+	pid_t pid;
+	uid_t uid;
+};
+
+static int see_replica(const struct sbus_replica_info *info, void *userdata)
+{
+	struct rival *rival = userdata;
+
+	if (!rival->endpoint && !strcmp(info->service, rival->id))
+		rival->endpoint = info->endpoint;
+	return 0;
+}
+
+static int see_endpoint(const struct sbus_endpoint_info *info, void *userdata)
+{
+	struct rival *rival = userdata;
+
+	if (info->id == rival->endpoint) {
+		rival->pid = info->pid;
+		rival->uid = info->uid;
+	}
+	return 0;
+}
+
+/* The Pit may not have @id: that is told better where another Pit has it. */
+static void name_rival(struct sbus *bus, const char *id, struct sbus_error *error)
+{
+	struct rival rival = { .id = id };
+	struct sbus_control *control;
+	const char *name = sbus_name(bus);
+
+	if (!error || sbus_control_open(&control, NULL))
+		return;
+	if (!sbus_list_replicas(control, name, see_replica, &rival, NULL) && rival.endpoint)
+		sbus_list_endpoints(control, name, see_endpoint, &rival, NULL);
+	sbus_control_close(control);
+	if (!rival.endpoint)
+		return;
+	sbus_error_set(error, -EPERM, "\"%s\" is served on bus \"%s\" already, by process %d of uid %u, as by another Conductor: end that one, take another bus, or only make calls",
+		       id, name, rival.pid, rival.uid);
+	error_extension(error, id);
+}
+
 /* The creator of the bus lets the member be claimed by another connection. */
 static int claim_granted(struct sbus *bus, const struct sbus_member *member,
 			 struct sbus_error *error)
@@ -109,6 +157,8 @@ static int claim(struct sbus *bus, struct sbus_member *member,
 	r = creator && sbus_is_creator(creator) ?
 		    claim_granted(bus, member, error) :
 		    sbus_claim_with(bus, member->id, params, error);
+	if (r == -EPERM && creator)
+		name_rival(bus, member->id, error);
 	if (r)
 		return r;
 	bus_lock(bus);

@@ -82,9 +82,9 @@ class TestGrants:
 
     def test_wrong_reservations(self, bus_name):
         with pytest.raises(TypeError):
-            symphony_ipc.IPCBus(pit=False, reserve=[1]).initialize()
-        with pytest.raises(symphony_ipc.BusError):
-            symphony_ipc.IPCBus(pit=False, reserve=["No"]).initialize()
+            symphony_ipc.IPCBus(pit=False, reserve=[1])
+        with pytest.raises(ValueError):
+            symphony_ipc.IPCBus(pit=False, reserve=["No"])
 
 
 class TestPit:
@@ -100,8 +100,10 @@ class TestPit:
     def test_a_second_conductor_cannot_serve_its_own_but_call(self, bus_name):
         with symphony_ipc.IPCBus() as first, symphony_ipc.IPCBus() as second:
             first.serve_pit()
-            with pytest.raises(symphony_ipc.NotPermitted):
+            told = f"by process {os.getpid()} of uid {os.geteuid()}, as by another Conductor"
+            with pytest.raises(symphony_ipc.NotPermitted, match=told) as caught:
                 second.serve_pit()
+            assert caught.value.extension_id in first.pit
             assert not second.serving
             assert second.call("pool_manager", {"method": "describe"})["id"] == "pool_manager"
 
