@@ -10,7 +10,6 @@ in a process of its own does the work. docs/workflow.md tells the file's form.
 import argparse
 import asyncio
 import collections
-import errno
 import json
 import math
 import os
@@ -21,7 +20,7 @@ import signal
 import sys
 import time
 
-from . import errors, workflow
+from . import _symphony, errors, workflow
 from .bus import IPCBus
 
 START_TIMEOUT = 60
@@ -106,7 +105,22 @@ def size(count):
 
 
 def encoded_size(value):
+    """Bytes of a message's body, or of an answer's."""
+    if isinstance(value, (bytes, memoryview)):
+        return len(value)
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def answered_size(error):
+    """The same of what a call that failed has brought: of most failures, nothing."""
+    if not isinstance(error, errors.ExtensionError):
+        return 0
+    reply = {"code": error.code, "message": str(error)}
+    return encoded_size(reply if error.data is None else {**reply, "data": error.data})
+
+
+def some(count, what):
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def summary(value):
@@ -243,9 +257,12 @@ class Conductor:
         self.inside = ()
         self.replicas = []
         self.watchers = []
+        self.stopping = False
         self.results = {}
         self.death = None
-        self.causes = collections.Counter()
+        self.deaths = 0                     # of replicas
+        self.lost = 0                       # calls that a death ended
+        self.causes = collections.Counter() # of the other failures: what happened
         self.began = time.perf_counter()
 
     async def run(self):
@@ -274,12 +291,16 @@ class Conductor:
         if self.death and extension_id == self.death.extension:
             self.death.called()
         at_once = call.done()
-        result = None
+        sent, received = encoded_size(message), 0
         try:
             result = await call
+            received = encoded_size(result)
             return result
-        except errors.BusError:
+        except errors.BusError as error:
             figures.failed += 1
+            received = answered_size(error)
+            if not error.call_id:
+                sent = 0    # there was no call
             raise
         finally:
             # In the Pit a call may wait its turn, which says nothing about the call.
@@ -288,8 +309,8 @@ class Conductor:
             else:
                 figures.waited += 1
             if extension_id not in self.inside:
-                figures.sent += encoded_size(message)
-                figures.received += encoded_size(result)
+                figures.sent += sent
+                figures.received += received
 
     async def pool(self, method, **params):
         return await self.call("pool_manager", method, params)
@@ -347,10 +368,12 @@ class Conductor:
 
     async def watch(self, replica):
         await replica.process.wait()
+        self.deaths += not self.stopping
         if not replica.expected_end:
             self.progress.event(f"{replica.name} (pid {replica.pid}) {replica.how_it_ended()}")
 
     async def stop_extensions(self):
+        self.stopping = True
         await asyncio.gather(*[replica.end() for replica in self.replicas])
         await asyncio.gather(*self.watchers)
 
@@ -395,19 +418,26 @@ class Conductor:
         if mortal:
             await mortal.before_call()
         try:
-            return await self.call(node.extension, node.method, params, node.timeout)
+            result = await self.call(node.extension, node.method, params, node.timeout)
         finally:
             if mortal:
                 await mortal.after_call()
+        if isinstance(result, (bytes, memoryview)):
+            raise Failure(f"node '{node.id}': extension '{node.extension}' answered with bytes; "
+                          "the result of a node is JSON")
+        return result
 
     async def failed(self, node, attempt, error):
-        self.causes[error.errno] += 1
+        if isinstance(error, errors.Dead):
+            self.lost += 1
+        else:
+            self.causes[type(error).__name__] += 1
         # The same question gets the same error reply.
         again = not isinstance(error, (errors.ExtensionError, errors.TooLarge))
         text = str(error).encode()[:1000].decode(errors="ignore")
         after = await self.dag("fail", node=node.id, attempt=attempt, error=text, retry=again)
         what_next = "failed" if after["state"] == "failed" else "will be tried again"
-        self.progress.event(f"{node.id}: attempt {attempt}: {text} ({errno.errorcode[error.errno]}); {what_next}")
+        self.progress.event(f"{node.id}: attempt {attempt}: {text}; {what_next}")
 
     async def show(self, text):
         if not self.progress.line:
@@ -427,12 +457,14 @@ class Conductor:
         """Lines that tell the outcome; raises Failure when it is not the wanted one."""
         state, counts = self.state, self.state["counts"]
         lines = [f"{counts['done']} of {state['total']} nodes done in "
-                 f"{state['attempts']} attempts, {state['retries']} retried"
-                 + "".join(f"; {count} ended with {errno.errorcode[number]}"
-                           for number, count in self.causes.items())]
+                 f"{some(state['attempts'], 'attempt')}, {state['retries']} retried"
+                 + (f"; {some(max(self.deaths, 1), 'replica')} died, which ended "
+                    f"{some(self.lost, 'call')}" if self.deaths or self.lost else "")
+                 + "".join(f"; {some(count, 'call')} failed with {what}"
+                           for what, count in self.causes.items())]
         if state["state"] != "done":
             raise Failure(f"{lines[0]}; the workflow is {state['state']}")
-        if self.death and not self.causes[errors.Dead.errno]:
+        if self.death and not self.lost:
             raise Failure(f"{lines[0]}; '{self.death.extension}' was to lose a replica "
                           "in the middle of a call and did not")
         if self.plan.check:
@@ -523,6 +555,17 @@ def read_plan(options):
             value.encode()
         except UnicodeEncodeError:
             raise workflow.WorkflowError(f"--set {name}: the value is no text") from None
+    if options.bus is not None:
+        try:
+            _symphony.check_name(options.bus, "--bus")
+        except ValueError as error:
+            raise workflow.WorkflowError(error) from None
+    if options.output:
+        try:
+            # Found now, and not when the work is done.
+            open(options.output, "a").close()
+        except OSError as error:
+            raise workflow.WorkflowError(f"--output {options.output}: {error.strerror}") from None
     plan = workflow.load(options.workflow, variables)
     if options.no_kill:
         plan.kill = None

@@ -7,6 +7,8 @@ import math
 import pathlib
 import re
 
+from . import _symphony
+
 NODES_MAX = 1_000_000               # dag_tracker's
 TIMEOUT_MAX = 366 * 24 * 3600       # seconds
 
@@ -95,7 +97,8 @@ def resolve(value, results):
 def loads(text):
     """What a JSON text says, if a message can say it; otherwise ValueError."""
     try:
-        value = json.loads(text, parse_constant=_no_number, parse_float=_number)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_number,
+                           object_pairs_hook=_unique)
         # Python takes halves of characters.
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -166,6 +169,10 @@ class _Reader:
 
     def extension(self, name, tree):
         where = f"extensions.{name}"
+        try:
+            _symphony.check_name(name, "extensions")
+        except ValueError as error:
+            raise WorkflowError(error) from None
         tree = _members(self.fill(tree, where), where, {"argv": list, "replicas": int},
                         required=["argv"])
         argv = self.argv(tree["argv"], where)
@@ -337,6 +344,15 @@ def _positive(value, where, least=1):
         kind = "a positive integer" if least else "an integer, not negative"
         raise WorkflowError(f"{where}: expected {kind}, got {value!r}")
     return value
+
+
+def _unique(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has the member {twice!r} twice")
+    return members
 
 
 def _no_number(text):

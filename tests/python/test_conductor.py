@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The Conductor: workflow files, a run with a death in it, failures, and cleaning up."""
 
+import asyncio
 import collections
 import io
 import itertools
@@ -145,6 +146,7 @@ def test_results_stand_where_they_are_referred_to(write):
     ({"nodes": {}, "backoff_ms": -1}, "backoff_ms: expected an integer, not negative"),
     ({"nodes": {}, "kill": {"extension": "count", "after": -1}}, "kill.after: expected an integer"),
     ({"nodes": {}, "extensions": {"count": {"argv": ["a\0b"]}}}, "count.argv: no argument"),
+    ({"nodes": {}, "extensions": {"Count": {"argv": ["a"]}}}, '"Count" cannot be an id'),
 ])
 def test_what_is_wrong_in_a_file_is_told(write, change, message):
     with pytest.raises(workflow.WorkflowError, match=re.escape(message)):
@@ -157,7 +159,8 @@ def test_what_is_wrong_in_a_file_is_told(write, change, message):
      b"]" * 3000 + b"}}", "it nests too deep"),
     (b'{"attempts": 1e999}', "not JSON: 1e999 is no number"),
     (b"\xff", "not JSON: "),
-], ids=["depth", "depth of a variable", "infinity", "no text"])
+    (b'{"nodes": {"a": {}, "b": {}, "a": {}}}', "not JSON: an object has the member 'a' twice"),
+], ids=["depth", "depth of a variable", "infinity", "no text", "twice"])
 def test_what_is_no_workflow_at_all_is_told(tmp_path, text, message):
     file = tmp_path / "flow.json"
     file.write_bytes(text)
@@ -191,6 +194,11 @@ def test_a_wrong_file_or_option_is_status_2(write, tmp_path, capsys):
     assert conductor.main([str(write({})), "--set", "x=1"]) == 2
     assert "no variable 'x'" in capsys.readouterr().err
     assert conductor.main([str(write({})), "--kill", "count:x"]) == 2
+    capsys.readouterr()
+    assert conductor.main([str(write({})), "--bus", "No"]) == 2
+    assert '"No" cannot be' in capsys.readouterr().err
+    assert conductor.main([str(write({})), "--output", str(tmp_path / "none/out")]) == 2
+    assert "No such file" in capsys.readouterr().err
 
 
 def test_progress_is_one_line_on_a_terminal():
@@ -201,6 +209,55 @@ def test_progress_is_one_line_on_a_terminal():
     progress.event("killed")
     progress.end()
     assert out.getvalue() == "\r\x1b[K1 of 2\r\x1b[Kkilled\n\r\x1b[K1 of 2\r\x1b[K"
+
+
+class Answers:
+    """A bus on which each call has the next of these outcomes."""
+
+    def __init__(self, *outcomes):
+        self.outcomes = list(outcomes)
+
+    def send_message(self, extension_id, message, timeout=None):
+        call = asyncio.get_running_loop().create_future()
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            call.set_exception(outcome)
+        else:
+            call.set_result(outcome)
+        return call
+
+
+def test_bytes_are_those_that_went(write):
+    answers = [None, {"a": "\u00e4"}, b"123", symphony_ipc.Dead("dead", call_id=1),
+               symphony_ipc.UnknownExtension("none"),
+               symphony_ipc.ExtensionError("no", 5, call_id=2),
+               symphony_ipc.ExtensionError("no", 5, [1], call_id=3)]
+    conduct = conductor.Conductor(workflow.load(write({})), "bus", None)
+    conduct.bus = Answers(*answers)
+
+    async def main():
+        for _ in answers:
+            try:
+                await conduct.call("x", "m", {})
+            except symphony_ipc.BusError:
+                pass
+
+    asyncio.run(main())
+    one = conduct.figures["x"]
+    assert (one.calls, one.failed) == (7, 4)
+    assert one.sent == 6 * len('{"method":"m","params":{}}')
+    assert one.received == len('null{"a":"xx"}123{"code":5,"message":"no"}'
+                               '{"code":5,"message":"no","data":[1]}')
+
+
+def test_a_death_is_one_however_many_calls_it_ends(write):
+    conduct = conductor.Conductor(workflow.load(write({})), "bus", None)
+    conduct.state = {"state": "done", "counts": {"done": 4}, "total": 4, "attempts": 7, "retries": 3}
+    conduct.deaths, conduct.lost = 1, 2
+    conduct.causes["Timeout"] = 1
+    assert asyncio.run(conduct.verdict()) == [
+        "4 of 4 nodes done in 7 attempts, 3 retried; 1 replica died, which ended 2 calls; "
+        "1 call failed with Timeout"]
 
 
 # --- whole runs
@@ -225,7 +282,7 @@ def test_an_index_with_a_death_in_it(run, tmp_path):
     assert json.loads(output.read_text())["index"] == expected
     assert "killed with SIGKILL" in one.out
     # A call that was made while the replica died may have been given to it too.
-    lost = int(re.search(r"(\d+) ended with ECONNRESET", one.out)[1])
+    lost = int(re.search(r"retried; 1 replica died, which ended (\d+) calls?$", one.out, re.M)[1])
     assert 1 <= lost <= 4
     assert f"14 of 14 nodes done in {14 + lost} attempts, {lost} retried" in one.out
     assert re.search(rf"^ +tokenize +{5 + lost} +{lost} ", one.out, re.M)
