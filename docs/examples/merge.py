@@ -17,4 +17,4 @@ def counts(parts: list[dict[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-ext.run()
+ext.main()

@@ -24,4 +24,4 @@ def tree(root: str, types: str, shards: int) -> list[list[str]]:
     return [paths[i::shards] for i in range(shards)]
 
 
-ext.run()
+ext.main()

@@ -7,6 +7,8 @@ import threading
 
 from . import _symphony, errors
 
+RECOVERIES = ("fail", "requeue", "reissue")
+
 _CO_COROUTINE = 0x80
 
 
@@ -152,6 +154,40 @@ class Extension:
         finally:
             self._close()
 
+    def main(self, argv=None):
+        """run(), as the command line says: the options are those of an extension in C.
+
+        --help lists them. An argument that is none of them ends the program with status
+        2, a failure with its text and status 1.
+        """
+        import argparse
+        import sys
+
+        parser = argparse.ArgumentParser(
+            description=self.summary or f"The extension '{self.id}'.", allow_abbrev=False)
+        parser.add_argument("--bus", type=_name, help="the bus to join ($SYMPHONY_BUS, or else symphony)")
+        parser.add_argument("--id", type=_name, help=f"the id to serve ({self.id})")
+        parser.add_argument("--takeover", action="store_true", default=None,
+                            help="serve instead of those who do; they finish what they have")
+        parser.add_argument("--recovery", choices=RECOVERIES,
+                            help="what becomes of the calls of a replica that dies")
+        parser.add_argument("--grant", type=int, metavar="FD",
+                            help="descriptor that allows to claim the id ($SYMPHONY_GRANT)")
+        parser.add_argument("--describe", action="store_true",
+                            help="print what the extension is and its methods, and exit")
+        options = parser.parse_args(argv)
+        self.id = options.id or self.id
+        self._bus_name = options.bus or self._bus_name
+        if options.describe:
+            import json
+
+            print(json.dumps(self.describe(), indent=2))
+            return
+        try:
+            self.run(recovery=options.recovery, takeover=options.takeover, grant=options.grant)
+        except errors.BusError as error:
+            sys.exit(f"{parser.prog}: {error}")
+
     async def serve(self, *, recovery=None, takeover=None, grant=None):
         """Serve on the running event loop, until stop(), cancellation or a takeover."""
         self._set(recovery, takeover, grant)
@@ -255,6 +291,10 @@ class Extension:
             self._client = None
 
 
+def _name(text):
+    return _symphony.check_name(text, "a name")
+
+
 def _text(value, what):
     if not isinstance(value, str):
         raise TypeError(f"{what} is a str, not {type(value).__name__}")
@@ -263,7 +303,7 @@ def _text(value, what):
 
 def _check_options(recovery, grant):
     """What would otherwise be said only when the id is claimed, or not at all."""
-    if recovery not in (None, "fail", "requeue", "reissue"):
+    if recovery is not None and recovery not in RECOVERIES:
         raise ValueError(f"recovery is 'fail', 'requeue' or 'reissue', not {recovery!r}")
     if grant is not None and (not isinstance(grant, int) or grant < 0):
         raise ValueError(f"grant is a descriptor that IPCBus.grant() made, not {grant!r}")

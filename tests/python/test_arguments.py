@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What cannot have an effect is an error: nothing is cut, rounded or left out in silence."""
 
+import json
 import logging
 import pathlib
 
@@ -137,6 +138,30 @@ def test_a_method_is_a_function():
             pass
     with pytest.raises(TypeError, match="the name of a method"):
         extension.method(name=5)
+
+
+@pytest.mark.parametrize("argv, status", [
+    (["--buss", "a"], 2), (["extra"], 2), (["--bus", "A"], 2), (["--id", ""], 2), (["--grant", "x"], 2),
+    (["--recovery", "no"], 2), (["--take"], 2), (["--help"], 0)])
+def test_a_command_line_that_is_wrong(capsys, argv, status):
+    with pytest.raises(SystemExit) as ended:
+        Extension("a").main(argv)
+    assert ended.value.code == status
+    assert "--takeover" in capsys.readouterr().out if argv == ["--help"] else True
+
+
+def test_a_command_line_that_asks(capsys):
+    extension = Extension("a", summary="all of it")
+    extension.main(["--describe", "--id", "b"])
+    about = json.loads(capsys.readouterr().out)
+    assert (about["id"], about["summary"]) == ("b", "all of it")
+
+
+@pytest.mark.device
+def test_a_command_line_that_serves(bus, processes):
+    processes.start("odd.py", "--id", "even", "--recovery", "requeue", ready="even", bus=bus)
+    processes.start("odd.py", "--id", "even", "--recovery", "fail").wait(60)
+    assert processes.running.pop().returncode == 1
 
 
 # --- errors of handlers ------------------------------------------------------

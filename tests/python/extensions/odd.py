@@ -19,4 +19,4 @@ async def odd_later():
     raise symphony_ipc.ExtensionError("a\0b", 5, object())
 
 
-ext.run()
+ext.main()
