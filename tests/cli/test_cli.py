@@ -74,7 +74,7 @@ def test_a_wrong_option_is_named(cli):
     for args, named in [(["--nothing", "list"], '"--nothing" is not an option'),
                         (["-x", "list"], '"-x" is not an option'),
                         (["list", "-xj"], '"-x" is not an option'),
-                        (["list", "--bus", "--json", "-xj"], '"-x" is not an option'),
+                        (["list", "--bus", "--js", "-xj"], '"-x" is not an option'),
                         (["list", "--json=1"], '"--json=1" is not an option'),
                         (["list", "--bus"], '"--bus" needs a value'),
                         (["call", "a", "b", "--key"], '"--key" needs a value')]:
