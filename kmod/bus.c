@@ -2,15 +2,17 @@
 /*
  * Bus: a namespace of services and endpoints.
  *
- * A bus can be found while an endpoint lives on it (@living, under the list's
- * lock), and its memory stays while an endpoint's memory does, or a program is
+ * A bus can be found while an endpoint lives on it (@living, under buses_lock); it
+ * is over when the last endpoint's death is (@dying), and its memory stays while an endpoint's memory does, or a program is
  * attached to it (@ref): calls in flight between dead endpoints still reach it.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/hashtable.h>
 #include <linux/nsproxy.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
+#include <linux/stringhash.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <net/net_namespace.h>
@@ -21,8 +23,12 @@
 #include "monitor.h"
 #include "service.h"
 
-static LIST_HEAD(buses);
-static DEFINE_MUTEX(buses_lock);
+/* By network namespace and name. What is done under the lock is short. */
+static DEFINE_HASHTABLE(buses, 10);
+static DEFINE_SPINLOCK(buses_lock);
+
+/* By id, for those who walk them; read under RCU. */
+static DEFINE_XARRAY(buses_by_id);
 
 static bool name_is_valid(const char *name, u32 len)
 {
@@ -120,6 +126,7 @@ static int reserve_names(struct symp_bus *bus, const struct symp_bus_args *args,
 static void bus_discard(struct symp_bus *bus)
 {
 	symp_service_table_uncharge(bus);
+	xa_release(&buses_by_id, bus->id);
 	symp_bus_put(bus);
 }
 
@@ -152,7 +159,8 @@ static struct symp_bus *bus_alloc(struct net *net,
 	bus->mode = args->mode;
 	xa_init(&bus->endpoints);
 	spin_lock_init(&bus->watch_lock);
-	err = reserve_names(bus, args, limit);
+	err = xa_reserve(&buses_by_id, bus->id, GFP_KERNEL_ACCOUNT) ?:
+	      reserve_names(bus, args, limit);
 	if (err) {
 		bus_discard(bus);
 		return ERR_PTR(err);
@@ -160,11 +168,17 @@ static struct symp_bus *bus_alloc(struct net *net,
 	return bus;
 }
 
+static u32 hash(const struct net *net, const char *name)
+{
+	return full_name_hash(net, name, strlen(name));
+}
+
 static struct symp_bus *bus_find(struct net *net, const char *name)
 {
 	struct symp_bus *bus;
 
-	list_for_each_entry(bus, &buses, node)
+	lockdep_assert_held(&buses_lock);
+	hash_for_each_possible(buses, bus, node, hash(net, name))
 		if (bus->net == net && !strcmp(bus->name, name))
 			return bus;
 	return NULL;
@@ -175,7 +189,7 @@ struct symp_bus *symp_bus_find(const char *name)
 {
 	struct symp_bus *bus;
 
-	guard(mutex)(&buses_lock);
+	guard(spinlock)(&buses_lock);
 	bus = bus_find(current->nsproxy->net_ns, name);
 	return bus ? symp_bus_get(bus) : NULL;
 }
@@ -185,36 +199,41 @@ struct symp_bus *symp_bus_find(const char *name)
  * @net: the namespace
  * @id: where to begin
  *
- * May sleep. Return: of those that there are, the one with the smallest id that
- * is not below @id, referenced; or NULL.
+ * Return: of those that there are, the one with the smallest id that is not
+ * below @id, referenced; or NULL.
  */
 struct symp_bus *symp_bus_next(const struct net *net, u64 id)
 {
+	unsigned long index = id;
 	struct symp_bus *bus;
 
-	guard(mutex)(&buses_lock);
-	list_for_each_entry(bus, &buses, node)
-		if (bus->id >= id && bus->net == net)
-			return symp_bus_get(bus);
+	guard(rcu)();
+	for (bus = xa_find(&buses_by_id, &index, ULONG_MAX, XA_PRESENT); bus;
+	     bus = xa_find_after(&buses_by_id, &index, ULONG_MAX, XA_PRESENT))
+		if (bus->net == net && refcount_inc_not_zero(&bus->ref))
+			return bus;
 	return NULL;
 }
 
-/* Put @bus on the list. Return: 0 or -EDQUOT. */
+/* Let @bus be found. Return: 0, -EDQUOT or -ENOMEM. */
 static int bus_add(struct symp_bus *bus, enum symphony_limit *limit)
 {
-	struct symp_bus *before;
+	int err;
 
 	lockdep_assert_held(&buses_lock);
 	if (symp_account_charge(bus->account, SYMP_BUSES, 1)) {
 		*limit = SYMPHONY_LIMIT_USER_BUSES;
 		return -EDQUOT;
 	}
-	/* Ids are given before: another may have come first. */
-	list_for_each_entry_reverse(before, &buses, node)
-		if (before->id < bus->id)
-			break;
-	list_add(&bus->node, &before->node);
+	/* Its place is reserved. */
+	err = xa_err(xa_store(&buses_by_id, bus->id, bus, GFP_NOWAIT));
+	if (err) {
+		symp_account_uncharge(bus->account, SYMP_BUSES, 1);
+		return err;
+	}
+	hash_add(buses, &bus->node, hash(bus->net, bus->name));
 	bus->living++;
+	atomic_inc(&bus->dying);
 	symp_monitor_bus(SYMPHONY_CMD_BUS_ADD_NTF, bus);
 	return 0;
 }
@@ -255,7 +274,7 @@ bool symp_bus_is_creator(const struct symp_bus *bus,
  * @limit: (out) with -EDQUOT
  *
  * May sleep. Return: the bus, to be left with symp_bus_leave() when the
- * endpoint dies and put with symp_bus_put() when its memory goes.
+ * endpoint dies and symp_bus_left() when that is over, and put with symp_bus_put() when its memory goes.
  */
 struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,
@@ -265,13 +284,13 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 	struct symp_bus *bus, *new = NULL;
 	int err = 0;
 
-	/* Not under the lock: every death takes it, and memory can take long. */
+	/* Before the lock is taken, as every death takes it. */
 	if (args->flags & SYMPHONY_JOIN_CREATE) {
 		new = bus_alloc(net, args, ep, limit);
 		if (IS_ERR(new))
 			return new;
 	}
-	scoped_guard(mutex, &buses_lock) {
+	scoped_guard(spinlock, &buses_lock) {
 		bus = bus_find(net, args->name);
 		if (!bus && new) {
 			err = bus_add(new, limit);
@@ -285,6 +304,7 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			if (!err) {
 				symp_bus_get(bus);
 				bus->living++;
+				atomic_inc(&bus->dying);
 			}
 		}
 	}
@@ -293,19 +313,26 @@ struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 	return err ? ERR_PTR(err) : bus;
 }
 
-/* @ep, which joined @bus, lives there no more. */
+/* @ep, which joined @bus, lives there no more. Does not sleep. */
 void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep)
 {
-	scoped_guard(mutex, &buses_lock) {
-		if (bus->creator == ep->id)
-			WRITE_ONCE(bus->creator, 0);
-		if (--bus->living)
-			return;
-		list_del(&bus->node);
-		symp_monitor_bus(SYMPHONY_CMD_BUS_DEL_NTF, bus);
-	}
-	/* Not when its memory goes: that others can put off. */
+	guard(spinlock)(&buses_lock);
+	if (bus->creator == ep->id)
+		WRITE_ONCE(bus->creator, 0);
+	if (--bus->living)
+		return;
+	hash_del(&bus->node);
+	xa_erase(&buses_by_id, bus->id);
 	symp_account_uncharge(bus->account, SYMP_BUSES, 1);
+}
+
+/* The death of one that left is over. May sleep. */
+void symp_bus_left(struct symp_bus *bus)
+{
+	if (!atomic_dec_and_test(&bus->dying))
+		return;
+	symp_monitor_bus(SYMPHONY_CMD_BUS_DEL_NTF, bus);
+	/* Not when its memory goes: that others can put off. */
 	symp_service_table_uncharge(bus);
 }
 
@@ -325,5 +352,5 @@ void symp_bus_put(struct symp_bus *bus)
 	symp_account_put(bus->account);
 	put_user_ns(bus->user_ns);
 	put_net(bus->net);
-	kfree(bus);
+	kfree_rcu(bus, rcu);
 }

@@ -51,16 +51,18 @@ struct symp_bus_args {
  * @uid: of its creator
  * @gid: of its creator
  * @mode: permission bits
- * @node: on the list of buses, which is in the order of @id
- * @living: endpoints that are not dead; at 0 the bus leaves the list
+ * @node: in the table of names
+ * @living: endpoints that are not dead; at 0 the bus cannot be found any more
+ * @dying: these, and those whose death is not over
  * @services: handle to struct symp_service; entries stay as long as the bus
  * @names: name to struct symp_service
  * @nr_services: how many
  * @endpoints: id to struct symp_endpoint, the living ones
  * @watch_lock: guards all watches between endpoints of this bus
  * @programs: those of services without one of their own; see program.c
+ * @rcu: frees it
  *
- * @node and @living are guarded by the lock of the list, and so are writes to
+ * @node and @living are guarded by the lock of the table, and so are writes to
  * @creator.
  */
 struct symp_bus {
@@ -76,8 +78,9 @@ struct symp_bus {
 	kgid_t gid;
 	u32 mode;
 
-	struct list_head node;
+	struct hlist_node node;
 	u32 living;
+	atomic_t dying;
 
 	struct xarray services;
 	struct rhashtable names;
@@ -88,6 +91,7 @@ struct symp_bus {
 	spinlock_t watch_lock;
 
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
+	struct rcu_head rcu;
 };
 
 int symp_name_check(char *name, const char *text);
@@ -99,6 +103,7 @@ struct symp_bus *symp_bus_find(const char *name);
 struct symp_bus *symp_bus_next(const struct net *net, u64 id);
 kuid_t symp_bus_user(const struct symp_bus *bus, const struct cred *cred);
 void symp_bus_leave(struct symp_bus *bus, const struct symp_endpoint *ep);
+void symp_bus_left(struct symp_bus *bus);
 bool symp_bus_is_creator(const struct symp_bus *bus,
 			 const struct symp_endpoint *ep);
 bool symp_bus_mode_allows(const struct symp_bus *bus, u32 want);

@@ -352,7 +352,8 @@ static void withdraw(struct symp_call *call, struct list_head *doomed)
 		moving->done = true;
 		symp_chore_start(moving->chores, moving->chore);
 	}
-	if (!call->attached) {
+	/* The death of the server takes it off. */
+	if (!call->attached || server->dead) {
 		spin_unlock(&server->lock);
 		return;
 	}
@@ -442,6 +443,7 @@ static void end_doomed(struct list_head *doomed, int status)
 				symp_call_ended(call, status);
 		}
 		symp_call_put(call);
+		cond_resched();
 	}
 }
 
@@ -1142,6 +1144,8 @@ out:
 int symp_call_is_older(void *priv, const struct list_head *a,
 		       const struct list_head *b)
 {
+	/* There can be hundreds of thousands. */
+	cond_resched();
 	return list_entry(a, struct symp_call, request.node)->id >
 	       list_entry(b, struct symp_call, request.node)->id;
 }

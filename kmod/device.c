@@ -19,6 +19,7 @@
 #include "call.h"
 #include "clock.h"
 #include "compat.h"
+#include "death.h"
 #include "device.h"
 #include "endpoint.h"
 #include "files.h"

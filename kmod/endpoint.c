@@ -5,37 +5,32 @@
  * Who may still hold an endpoint, and why each holder ends:
  *  - its file, until release(); the file's operations run under it.
  *  - its owner's list, until the kill, which takes it off.
+ *  - the chore of its death, from the kill until that is over.
  *  - a call it made or received (call->caller, call->server), until the call's
  *    last reference goes; see call.c. The kill ends every such call.
  *  - a caller that picked it, until it attached its call or gave up.
  *  - a watch, until the notice is queued or the watcher dies.
  *  - a move of a request away from it, and a notice of room on its way to it,
- *    until their work has run; see move.c and room.c.
- *  - the bus's table and a service's replicas hold no reference: the kill takes
+ *    until their chore is done; see move.c and room.c.
+ *  - the bus's table and a service's claims hold no reference: the death takes
  *    the endpoint out of both, and readers found it under RCU.
- * Its pool is separate: the kill drops the endpoint's reference, the copiers
+ * Its pool is separate: the death drops the endpoint's reference, the copiers
  * that are writing to it at that moment have theirs. So a dead endpoint whose
  * calls linger with a slow caller costs no pool.
  */
-#include <linux/list_sort.h>
 #include <linux/pid_namespace.h>
-#include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "bus.h"
 #include "call.h"
 #include "clock.h"
-#include "compat.h"
+#include "death.h"
 #include "endpoint.h"
-#include "files.h"
 #include "ledger.h"
 #include "limits.h"
 #include "monitor.h"
-#include "move.h"
 #include "owner.h"
-#include "service.h"
-#include "watch.h"
 
 static atomic64_t last_id;
 
@@ -89,6 +84,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	INIT_LIST_HEAD(&ep->starved);
 	INIT_LIST_HEAD(&ep->looked);
 	symp_chore_init(&ep->look, symp_room_look);
+	symp_death_init(ep);
 
 	ep->account = symp_account_open(current_cred());
 	if (!ep->account) {
@@ -139,6 +135,7 @@ err_put_identity:
 	symp_pool_put(ep->pool);
 err_leave_bus:
 	symp_bus_leave(ep->bus, ep);
+	symp_bus_left(ep->bus);
 	symp_bus_put(ep->bus);
 err_put_owner:
 	symp_owner_put(ep->owner);
@@ -149,127 +146,6 @@ err_put_account:
 err_free:
 	kfree(ep);
 	return ERR_PTR(err);
-}
-
-/* Notices that were not received: free them, or take the calls they were. */
-static void clear_notices(struct symp_endpoint *ep, struct list_head *notices,
-			  struct list_head *requests)
-{
-	struct symp_item *item, *next;
-	u32 kind;
-
-	list_for_each_entry_safe(item, next, notices, node) {
-		kind = item->offset == SYMPHONY_NO_OFFSET ? item->kind :
-			symp_pool_slice(ep->pool, item->offset)->kind;
-		if (kind == SYMP_NOTICE) {
-			list_del(&item->node);
-			kfree(container_of(item, struct symp_notice, item));
-		} else if (kind == SYMP_CANCELLED) {
-			list_move_tail(&item->node, requests);
-		}
-	}
-}
-
-/*
- * Take everything that stands in the pool off it: requests, of which this
- * endpoint is the server, and calls it made. What was received is the process's
- * and goes with the pool.
- */
-static void clear_pool(struct symp_endpoint *ep, struct list_head *requests,
-		       struct list_head *calls)
-{
-	struct symp_slice *s = NULL;
-	struct symp_call *call;
-
-	lockdep_assert_held(&ep->lock);
-	clear_notices(ep, &ep->home.queue, requests);
-	clear_notices(ep, &ep->untold, requests);
-	while ((s = symp_pool_next(ep->pool, s))) {
-		if (s->kind <= SYMP_SPARE || !s->kernel || !s->owner)
-			continue;
-		call = s->owner;
-		if (s->kind == SYMP_REQUEST) {
-			if (call->queued && call->park)
-				symp_service_unpark(call->service);
-			symp_call_detach(call);
-			if (s->files)
-				call->files = symp_files_take(ep, call->request.offset);
-			list_add_tail(&call->request.node, requests);
-		} else if (!call->fetched) {
-			call->fetched = true;
-			list_del_init(&call->sibling);
-			list_add_tail(&call->made, calls);
-		}
-	}
-}
-
-/**
- * symp_endpoint_kill() - the endpoint dies
- * @ep: the endpoint, referenced
- *
- * The owner exited or the file was released, in either order or at once; the
- * first to come does it. May sleep.
- *
- * 1. Mark it dead under its lock, together with taking off everything that
- *    hangs on that lock. From then on whoever takes the lock sees @dead and
- *    leaves alone what the lock guards: nothing is attached, queued, taken,
- *    reserved or released any more. A copier that reserved before has its own
- *    reference to the pool, and finds @dead when it wants to publish.
- * 2. Requests that stood here: they go to another replica, if the service wants
- *    that; otherwise the outcome is ECONNRESET. A thread in REPLY cannot be
- *    left (it would have kept owner and file alive), but if there were one, it
- *    and the kill would race for call->done, and one would win.
- * 3. Calls it made: nobody wants the outcome; the servers lose them.
- * 4. Off the service's replicas, the watchers told, off the bus.
- */
-void symp_endpoint_kill(struct symp_endpoint *ep)
-{
-	struct symp_call *call, *next;
-	struct symp_pool *pool;
-	struct rb_root files;
-	u32 calls_charged;
-	LIST_HEAD(requests);
-	LIST_HEAD(calls);
-
-	if (atomic_xchg(&ep->killed, 1))
-		return;
-	symp_owner_unlink(ep->owner, ep);
-
-	spin_lock(&ep->lock);
-	WRITE_ONCE(ep->dead, true);
-	pool = ep->pool;
-	clear_pool(ep, &requests, &calls);
-	symp_queue_end_receivers(ep);
-	symp_room_end_waits(ep);
-	ep->pool = NULL;
-	calls_charged = ep->calls_charged - ep->nr_oneway;
-	files = ep->files;
-	ep->files = RB_ROOT;
-	spin_unlock(&ep->lock);
-	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
-	symp_files_clear(&files);
-
-	list_sort(NULL, &requests, symp_call_is_older);
-	list_for_each_entry_safe(call, next, &requests, request.node) {
-		if (!symp_move_from_dead(call, pool))
-			symp_call_give_up(call, -ECONNRESET);
-	}
-	list_for_each_entry_safe(call, next, &calls, made) {
-		symp_call_finish(call, -ESHUTDOWN, 0);
-		symp_call_put(call);
-	}
-	symp_call_free_idle(ep);
-	/* One-way calls live on, and are charged for until they are received. */
-	symp_account_uncharge(ep->account, SYMP_CALLS, calls_charged);
-	/* Not when its memory goes: that others can put off. */
-	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
-	while (!symp_service_unclaim_some(ep, 64))
-		cond_resched();
-	symp_watch_endpoint_died(ep);
-	xa_erase(&ep->bus->endpoints, ep->id);
-	symp_monitor_endpoint(SYMPHONY_CMD_ENDPOINT_DEL_NTF, ep);
-	symp_bus_leave(ep->bus, ep);
-	symp_pool_put(pool);
 }
 
 /* The first on @bus with @id or a larger one, referenced; or NULL. */
@@ -295,13 +171,19 @@ void symp_endpoint_next_epoch(struct symp_endpoint *ep)
 	guard(spinlock)(&ep->lock);
 	/* Pairs with the acquire in symp_service_pick(). */
 	smp_store_release(&ep->epoch, ep->epoch + 1);
-	symp_room_end_waits(ep);
+	symp_room_end_waits(ep, U32_MAX);
 }
 
-/* The file is gone. May sleep. */
+/*
+ * The file is gone. May sleep. A process that closes it has back, on return,
+ * what the endpoint was charged; one that exits does not wait, nor does a thread
+ * that closes files for everybody.
+ */
 void symp_endpoint_release(struct symp_endpoint *ep)
 {
 	symp_endpoint_kill(ep);
+	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
+		symp_death_wait(ep);
 	symp_owner_put(ep->owner);
 	symp_endpoint_put(ep);
 }

@@ -42,6 +42,7 @@ struct symp_service;
  * @account: where its use is written; referenced
  * @may_claim: the bus's mode allowed w at JOIN
  * @killed: whoever sets it does the killing
+ * @death: what is left to do of it; see death.c
  * @poll: pollers
  * @lanes: the senders that ever sent here, by id; see struct symp_lane
  * @idle: a call to make the next one of, or NULL
@@ -56,7 +57,8 @@ struct symp_service;
  * @lock: guards what follows; no two of these are ever held together
  * @dead: set once; nothing arrives or is taken any more
  * @stopped: no thread waits in RECV
- * @pool: valid while not @dead, or with a reference to the pool
+ * @pool: valid while not @dead, and for the chore of its death; or with a
+ *	reference to the pool
  * @claims: of the services that it is a replica of, the first one first
  * @activations: claims of those that it is the activator of
  * @serves: the service of the first of @claims, by handle; 0 for none; read
@@ -109,6 +111,14 @@ struct symp_endpoint {
 	struct symp_account *account;
 	bool may_claim;
 	atomic_t killed;
+	struct {
+		struct symp_chore chore;
+		u32 part;
+		bool over;
+		struct symp_slice *slice;
+		struct list_head requests;
+		struct list_head calls;
+	} death;
 	wait_queue_head_t poll;
 	struct xarray lanes;
 	struct symp_call *idle;
@@ -172,7 +182,6 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 					 enum symphony_limit *limit);
 struct symp_endpoint *symp_endpoint_next(struct symp_bus *bus, u64 id);
 void symp_endpoint_next_epoch(struct symp_endpoint *ep);
-void symp_endpoint_kill(struct symp_endpoint *ep);
 void symp_endpoint_release(struct symp_endpoint *ep);
 void symp_endpoint_free(struct symp_endpoint *ep);
 void symp_endpoint_identify(const struct symp_endpoint *whom,

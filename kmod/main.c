@@ -8,6 +8,7 @@
 #include "admit.h"
 #include "call.h"
 #include "chore.h"
+#include "death.h"
 #include "device.h"
 #include "limits.h"
 #include "netlink.h"
@@ -102,16 +103,19 @@ err_exit_call:
 }
 
 /*
- * No file is open any more, so no endpoint lives and every call has its
- * outcome. What can still run is the death of an owner whose endpoint's file
- * was released at the same time, and which is told to listeners; the freeing of
- * owners; the work of moves, of expired timers and of closed gates. No dump
- * begins, as the module is going, and none goes on, as it would hold it.
+ * No file is open any more, so no endpoint lives. What can still run is the
+ * death of an owner whose endpoint's file was released at the same time; the
+ * freeing of owners; the deaths of endpoints, which are told to listeners. When
+ * those are over every call has its outcome, and starts no timer and no chore
+ * any more. Then the chores of moves, the work of expired timers and of closed
+ * gates. No dump begins, as the module is going, and none goes on, as it would
+ * hold it.
  */
 static void __exit symp_exit(void)
 {
 	symp_device_exit();
 	mmu_notifier_synchronize();
+	symp_deaths_wait();
 	symp_netlink_exit();
 	symp_chores_exit();
 	symp_call_exit();

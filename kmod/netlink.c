@@ -369,7 +369,7 @@ static struct symp_endpoint *replica_next(const struct symp_service *service,
 	for (i = 0; i < nr; i++) {
 		claim = rcu_dereference(replicas->at[i]);
 		ep = claim->ep;
-		if (ep->id >= id && (!next || ep->id < next->id)) {
+		if (!READ_ONCE(ep->dead) && ep->id >= id && (!next || ep->id < next->id)) {
 			*replica = claim;
 			next = ep;
 		}

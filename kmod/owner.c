@@ -13,13 +13,16 @@
  * reused for another process while an endpoint compares itself with it.
  * An endpoint is on the list from JOIN until it is killed. release() takes a
  * reference to each before it drops the lock, so that the file may be released
- * at the same time.
+ * at the same time. It runs under the SRCU of the machine's mmu_notifiers, for
+ * which everybody waits who ends an address space or a virtual machine: so it
+ * does nothing but mark its endpoints dead, at most as many as its user may have.
  */
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "death.h"
 #include "endpoint.h"
 #include "owner.h"
 

@@ -360,7 +360,8 @@ void symp_room_look(struct symp_chore *chore)
 	struct symp_endpoint *ep = container_of(chore, struct symp_endpoint, look);
 
 	scoped_guard(spinlock, &ep->lock)
-		grant(ep);
+		if (!ep->dead)
+			grant(ep);
 	symp_endpoint_put(ep);
 }
 
@@ -370,7 +371,7 @@ void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
 {
 	lockdep_assert_held(&ep->lock);
 	waiter_del(ep, lane, w);
-	if (list_empty(&lane->waiting))
+	if (ep->dead || list_empty(&lane->waiting))
 		return;
 	list_move(&lane->hungry, &lane->tenant->hungry);
 	list_move(&lane->tenant->starved, &ep->starved);
@@ -608,8 +609,11 @@ static void end_wait(struct symp_endpoint *ep, struct symp_lane *lane)
 		    SYMPHONY_NO_OFFSET);
 }
 
-/* The endpoint dies, or stopped serving something: who waits for room returns. */
-void symp_room_end_waits(struct symp_endpoint *ep)
+/*
+ * The endpoint died, or stopped serving something: who waits for room returns.
+ * Return: whether these were all; at most @max return.
+ */
+bool symp_room_end_waits(struct symp_endpoint *ep, u32 max)
 {
 	struct symp_tenant *tenant;
 
@@ -617,8 +621,11 @@ void symp_room_end_waits(struct symp_endpoint *ep)
 	list_splice_tail_init(&ep->looked, &ep->starved);
 	while ((tenant = list_first_entry_or_null(&ep->starved,
 						  struct symp_tenant, starved))) {
+		if (!max--)
+			return false;
 		list_splice_tail_init(&tenant->looked, &tenant->hungry);
 		end_wait(ep, list_first_entry(&tenant->hungry, struct symp_lane,
 					      hungry));
 	}
+	return true;
 }

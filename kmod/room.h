@@ -137,6 +137,6 @@ int symp_room_or_wait(struct symp_endpoint *ep, struct symp_lane *lane,
 void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
 		     struct symp_room_waiter *w);
 void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset);
-void symp_room_end_waits(struct symp_endpoint *ep);
+bool symp_room_end_waits(struct symp_endpoint *ep, u32 max);
 
 #endif

@@ -56,8 +56,10 @@ void symp_service_table_uncharge(struct symp_bus *bus)
 	struct symp_service *service;
 	unsigned long handle;
 
-	xa_for_each(&bus->services, handle, service)
+	xa_for_each(&bus->services, handle, service) {
 		symp_account_uncharge(service->account, SYMP_SERVICES, 1);
+		cond_resched();
+	}
 }
 
 void symp_service_table_destroy(struct symp_bus *bus)
@@ -71,6 +73,7 @@ void symp_service_table_destroy(struct symp_bus *bus)
 		symp_account_put(service->account);
 		free_percpu(service->stats.counts);
 		kfree(service);
+		cond_resched();
 	}
 	xa_destroy(&bus->services);
 }
@@ -475,6 +478,25 @@ static struct symp_endpoint *activator_get(struct symp_service *service)
 	return claim->ep;
 }
 
+/* End the claims of the dead, whose deaths may be a while from doing so. */
+static void bury(struct symp_service *service)
+{
+	struct symp_claim *claim = activator_of(service);
+	u32 i = nr_replicas(service);
+
+	if (claim && READ_ONCE(claim->ep->dead)) {
+		claim_remove(claim);
+		kfree_rcu(claim, rcu);
+	}
+	while (i--) {
+		claim = replica_at(service, i);
+		if (READ_ONCE(claim->ep->dead)) {
+			claim_remove(claim);
+			kfree_rcu(claim, rcu);
+		}
+	}
+}
+
 static int claim_try(struct claiming *c, struct symp_service *service,
 		     const struct symp_claim_args *args)
 {
@@ -482,6 +504,7 @@ static int claim_try(struct claiming *c, struct symp_service *service,
 	int err;
 
 	guard(spinlock)(&service->lock);
+	bury(service);
 	if (claim_of(claim->ep, service))
 		return -EALREADY;
 	err = claim->activates ? become_activator(c, service) :

@@ -121,7 +121,9 @@ int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie)
 	whom = target_get(ep->bus, target);
 	if (!whom)
 		return -ESRCH;
-	watch = watch_alloc(ep, whom, cookie);
+	/* Its death can be underway. */
+	watch = READ_ONCE(whom->dead) ? ERR_PTR(-ESRCH) :
+					watch_alloc(ep, whom, cookie);
 	if (IS_ERR(watch)) {
 		err = PTR_ERR(watch);
 	} else {
@@ -163,26 +165,43 @@ static void notify(struct symp_watch *watch)
 	watch_free(watch);
 }
 
-/* @ep is dead: tell who watched it, and forget whom it watched. May sleep. */
-void symp_watch_endpoint_died(struct symp_endpoint *ep)
+/* A watch of @ep on another, or of another on @ep, taken off both. */
+static struct symp_watch *take(struct symp_endpoint *ep, struct list_head *list,
+			       bool on)
 {
-	struct symp_watch *watch, *next;
-	LIST_HEAD(notices);
-	LIST_HEAD(forgotten);
+	struct symp_watch *watch;
 
-	scoped_guard(spinlock, &ep->bus->watch_lock) {
-		ep->unwatchable = true;
-		list_for_each_entry_safe(watch, next, &ep->watchers, on) {
-			unlink_watch(watch);
-			list_add(&watch->on, &notices);
+	guard(spinlock)(&ep->bus->watch_lock);
+	ep->unwatchable = true;
+	if (list_empty(list))
+		return NULL;
+	watch = on ? list_first_entry(list, struct symp_watch, on) :
+		     list_first_entry(list, struct symp_watch, by);
+	unlink_watch(watch);
+	return watch;
+}
+
+/**
+ * symp_watch_endpoint_died() - tell who watches @ep, and forget whom it watches
+ * @ep: is dead
+ * @max: how many of them
+ *
+ * May sleep. Return: whether these were all; there will be no more.
+ */
+bool symp_watch_endpoint_died(struct symp_endpoint *ep, u32 max)
+{
+	struct symp_watch *watch;
+
+	while (max--) {
+		watch = take(ep, &ep->watchers, true);
+		if (watch) {
+			notify(watch);
+			continue;
 		}
-		list_for_each_entry_safe(watch, next, &ep->watches, by) {
-			unlink_watch(watch);
-			list_add(&watch->on, &forgotten);
-		}
-	}
-	list_for_each_entry_safe(watch, next, &notices, on)
-		notify(watch);
-	list_for_each_entry_safe(watch, next, &forgotten, on)
+		watch = take(ep, &ep->watches, false);
+		if (!watch)
+			return true;
 		watch_drop(watch);
+	}
+	return false;
 }

@@ -23,6 +23,6 @@ struct symp_watch {
 
 int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie);
 int symp_watch_remove(struct symp_endpoint *ep, u64 target);
-void symp_watch_endpoint_died(struct symp_endpoint *ep);
+bool symp_watch_endpoint_died(struct symp_endpoint *ep, u32 max);
 
 #endif
