@@ -30,6 +30,9 @@
 #define TURN_STEPS	32
 #define TURN_NS		(500 * NSEC_PER_USEC)
 
+/* For how long who asks what a user has waits for deaths to give back. */
+#define SETTLE_JIFFIES	(HZ / 4)
+
 /**
  * struct symp_chores - the chores of a user
  * @node: in the table
@@ -186,6 +189,13 @@ bool symp_chores_await(struct symp_chores *chores, u32 paid)
 	return !wait_event_killable(chores->payday,
 				    atomic_read(&chores->paid) != paid ||
 				    !atomic_read(&chores->owed));
+}
+
+/* Sleep until no death of the user's holds anything, but not for long. */
+void symp_chores_settle(struct symp_chores *chores)
+{
+	wait_event_killable_timeout(chores->payday, !atomic_read(&chores->owed),
+				    SETTLE_JIFFIES);
 }
 
 int symp_chores_init(void)

@@ -35,6 +35,7 @@ bool symp_chore_start(struct symp_chores *chores, struct symp_chore *chore);
 void symp_chores_owe(struct symp_chores *chores);
 void symp_chores_pay(struct symp_chores *chores);
 u32 symp_chores_owed(struct symp_chores *chores, u32 *paid);
+void symp_chores_settle(struct symp_chores *chores);
 bool symp_chores_await(struct symp_chores *chores, u32 paid);
 
 #endif

@@ -17,6 +17,7 @@
 
 #include "bus.h"
 #include "call.h"
+#include "chore.h"
 #include "clock.h"
 #include "compat.h"
 #include "death.h"
@@ -154,6 +155,8 @@ static long do_query(void __user *uarg)
 	account = symp_account_open(current_cred());
 	if (!account)
 		return -ENOMEM;
+	/* What the dead held counts no more, if it is given back at once. */
+	symp_chores_settle(account->chores);
 	arg = (struct symphony_query){
 		.size = sizeof(arg),
 		.abi_version = SYMPHONY_ABI_VERSION,
@@ -817,16 +820,15 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /*
- * The owner's last thread closes its files. Its memory follows, and with it the
- * endpoint (see owner.c), unless somebody is reading that memory and keeps it.
+ * The owner's last thread closes its files, or an exec does. Its memory went, and
+ * with it the endpoint (see owner.c), unless somebody else keeps that memory.
  */
 static int device_flush(struct file *file, fl_owner_t id)
 {
 	/* Pairs with the release in do_join(). */
 	struct symp_endpoint *ep = smp_load_acquire(&file->private_data);
 
-	if (ep && current->flags & PF_EXITING && task_tgid(current) == ep->pid &&
-	    !atomic_read(&current->signal->live))
+	if (ep && symp_owner_left(ep))
 		symp_endpoint_kill(ep);
 	return 0;
 }

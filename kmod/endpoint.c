@@ -64,6 +64,7 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	init_waitqueue_head(&ep->poll);
 	xa_init(&ep->lanes);
 	INIT_LIST_HEAD(&ep->owned);
+	INIT_LIST_HEAD(&ep->looked_after);
 	INIT_LIST_HEAD(&ep->watchers);
 	INIT_LIST_HEAD(&ep->watches);
 	spin_lock_init(&ep->lock);

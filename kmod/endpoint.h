@@ -51,6 +51,7 @@ struct symp_service;
  * @service: it called last, or NULL; see service.c
  * @rcu: frees it
  * @owned: on the owner's list, under its lock
+ * @looked_after: on the list of those whose owner is looked at; see owner.c
  * @watchers: watches of others on this endpoint, under the bus's watch_lock
  * @watches: watches of this endpoint on others, under the bus's watch_lock
  * @unwatchable: nobody can watch it any more, under the bus's watch_lock
@@ -128,6 +129,7 @@ struct symp_endpoint {
 	struct rcu_head rcu;
 
 	struct list_head owned;
+	struct list_head looked_after;
 	struct list_head watchers;
 	struct list_head watches;
 	bool unwatchable;

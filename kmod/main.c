@@ -12,6 +12,7 @@
 #include "device.h"
 #include "limits.h"
 #include "netlink.h"
+#include "owner.h"
 #include "program.h"
 #include "route.h"
 
@@ -116,6 +117,7 @@ static void __exit symp_exit(void)
 	symp_device_exit();
 	mmu_notifier_synchronize();
 	symp_deaths_wait();
+	symp_owner_exit();
 	symp_netlink_exit();
 	symp_chores_exit();
 	symp_call_exit();

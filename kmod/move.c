@@ -127,8 +127,11 @@ static int move_deliver(struct symp_move *move)
 {
 	struct symp_call *call = move->call;
 	struct symp_endpoint *server = call->server;
+	struct symp_lane *lane = call->lane;
+	bool waited = move->room.done;
 	struct symphony_msg *msg;
 	struct symp_pool *pool;
+	int err;
 
 	if (server == move->from)
 		return move_back(move);
@@ -137,9 +140,10 @@ static int move_deliver(struct symp_move *move)
 		/* Who ends the call, or the wait, gives no room. */
 		if (server->dead || move->room.offset == SYMPHONY_NO_OFFSET)
 			return -ESHUTDOWN;
-		call->lane->coming -= move->room.done;
 		pool = symp_pool_get(server->pool);
 	}
+	/* Somebody can move the call on as soon as it is attached. */
+	symp_endpoint_get(server);
 	msg = symp_pool_msg(move->pool, move->offset);
 	call->request.offset = move->room.offset;
 	symp_pool_copy(symp_pool_msg(pool, call->request.offset), msg,
@@ -147,7 +151,15 @@ static int move_deliver(struct symp_move *move)
 	symp_call_address(call, symp_pool_msg(pool, call->request.offset));
 	symp_stats_request(&call->service->stats, msg->body_len);
 	symp_pool_put(pool);
-	return symp_call_attach(call, false);
+	err = symp_call_attach(call, false);
+	if (waited) {
+		guard(spinlock)(&server->lock);
+		/* This kept the lane, too. */
+		lane->coming--;
+		symp_lane_less(server, lane);
+	}
+	symp_endpoint_put(server);
+	return err;
 }
 
 static void move_step(struct symp_chore *chore)

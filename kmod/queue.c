@@ -194,11 +194,12 @@ static void lane_busy(struct symp_endpoint *ep, struct symp_lane *lane)
 	list_add_tail(&lane->busy, &tenant->lanes);
 }
 
-static void lane_idle(struct symp_lane *lane)
+static void lane_idle(struct symp_endpoint *ep, struct symp_lane *lane)
 {
 	list_del_init(&lane->busy);
 	if (list_empty(&lane->tenant->lanes))
 		list_del(&lane->tenant->busy);
+	symp_lane_less(ep, lane);
 }
 
 /**
@@ -243,7 +244,7 @@ void symp_queue_remove(struct symp_endpoint *ep, struct symp_call *call)
 	if (call->park)
 		symp_service_unpark(call->service);
 	if (list_empty(&lane->queue) && !list_empty(&lane->busy))
-		lane_idle(lane);
+		lane_idle(ep, lane);
 }
 
 bool symp_queue_is_empty(const struct symp_endpoint *ep)
@@ -280,7 +281,7 @@ static struct symp_item *pop(struct symp_endpoint *ep)
 	list_del(&item->node);
 	ep->queued--;
 	if (list_empty(&lane->queue))
-		lane_idle(lane);
+		lane_idle(ep, lane);
 	else if (!list_is_last(&lane->busy, &tenant->lanes))
 		list_move_tail(&lane->busy, &tenant->lanes);
 	if (!list_empty(&tenant->lanes) &&

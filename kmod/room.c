@@ -66,6 +66,7 @@ static void lane_free(struct symp_endpoint *ep, struct symp_lane *lane)
 		rb_erase(&tenant->node, &ep->tenants);
 		kfree(tenant);
 	}
+	kfree(lane->farewell);
 	kfree(lane);
 }
 
@@ -77,7 +78,7 @@ static void sweep_lanes(struct symp_endpoint *ep)
 
 	lockdep_assert_held(&ep->lock);
 	xa_for_each(&ep->lanes, sender, lane) {
-		if (lane->slices || !list_empty(&lane->waiting) ||
+		if (lane->slices || lane->coming || !list_empty(&lane->waiting) ||
 		    xa_load(&ep->bus->endpoints, sender))
 			continue;
 		xa_erase(&ep->lanes, sender);
@@ -145,6 +146,28 @@ struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
 		return ERR_PTR(-ENOMEM);
 	symp_tenant_init(new_tenant);
 	return lane_add(receiver, sender, &new_lane, &new_tenant);
+}
+
+/**
+ * symp_lane_farewell() - tell an endpoint that a sender is gone
+ * @ep: the endpoint, alive, its lock held
+ * @notice: the GONE
+ *
+ * It comes after what the sender had sent: after the requests on its lane and
+ * those that move there, and so after them, by the home lane, where the sender's
+ * answers are.
+ */
+void symp_lane_farewell(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	struct symp_lane *lane = xa_load(&ep->lanes, notice->about.endpoint);
+
+	lockdep_assert_held(&ep->lock);
+	if (!lane) {
+		symp_notice_push(ep, notice);
+		return;
+	}
+	lane->farewell = notice;
+	symp_lane_tell_farewell(ep, lane);
 }
 
 /* Nobody can reach @ep any more. */
@@ -254,6 +277,7 @@ static void waiter_del(struct symp_endpoint *ep, struct symp_lane *lane,
 	struct symp_tenant *tenant = lane->tenant;
 
 	list_del_init(&w->node);
+	symp_lane_less(ep, lane);
 	if (!list_empty(&lane->waiting))
 		return;
 	list_del_init(&lane->hungry);
@@ -269,18 +293,28 @@ static bool has_queue(const struct symp_lane *lane)
 	       !(lane->notifying && list_is_singular(&lane->waiting));
 }
 
+/* Tell that the sender is gone, unless something of it is still to come. */
+void symp_lane_tell_farewell(struct symp_endpoint *ep, struct symp_lane *lane)
+{
+	lockdep_assert_held(&ep->lock);
+	if (!ep->dead && list_empty(&lane->queue) && !has_queue(lane) &&
+	    !lane->coming)
+		symp_notice_push(ep, no_free_ptr(lane->farewell));
+}
+
 static void waiter_done(struct symp_endpoint *ep, struct symp_lane *lane,
 			struct symp_room_waiter *w, u32 offset)
 {
 	struct task_struct *task = w->task;
 
+	/* First: what waits behind the sender's GONE is looked at. */
+	lane->coming += w->chore && offset != SYMPHONY_NO_OFFSET;
+	if (w->look)
+		lane->notifying = false;
 	waiter_del(ep, lane, w);
 	w->offset = offset;
 	if (w->chore) {
 		w->done = true;
-		if (w->look)
-			lane->notifying = false;
-		lane->coming += offset != SYMPHONY_NO_OFFSET;
 		symp_chore_start(w->chores, w->chore);
 		return;
 	}

@@ -13,6 +13,7 @@ struct symp_call;
 struct symp_chore;
 struct symp_chores;
 struct symp_endpoint;
+struct symp_notice;
 struct symp_pool;
 struct task_struct;
 
@@ -71,7 +72,8 @@ struct symp_tenant {
  * @waiting: who waits for room, FIFO
  * @hungry: on one of the tenant's lists while @waiting is not empty
  * @notifying: the last one waits for a ROOM notice
- * @coming: chores of them that were given room, and have not run since
+ * @coming: chores of them that were given room, and whose requests are not queued
+ * @farewell: the GONE of the sender, until nothing is queued and no move waits
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
@@ -91,6 +93,7 @@ struct symp_lane {
 	struct list_head hungry;
 	bool notifying;
 	u32 coming;
+	struct symp_notice *farewell;
 	struct symp_identity sender;
 	struct symp_identity receiver;
 };
@@ -122,6 +125,8 @@ void symp_lane_init(struct symp_lane *lane, struct symp_tenant *tenant);
 struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
 				struct symp_endpoint *sender);
 void symp_lanes_free(struct symp_endpoint *ep);
+void symp_lane_farewell(struct symp_endpoint *ep, struct symp_notice *notice);
+void symp_lane_tell_farewell(struct symp_endpoint *ep, struct symp_lane *lane);
 
 u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
 		   u32 granules, u32 kind, u32 soon);
@@ -138,5 +143,12 @@ void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
 		     struct symp_room_waiter *w);
 void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset);
 bool symp_room_end_waits(struct symp_endpoint *ep, u32 max);
+
+/* Less may stand between the sender's GONE and its receiver. */
+static inline void symp_lane_less(struct symp_endpoint *ep, struct symp_lane *lane)
+{
+	if (unlikely(lane->farewell))
+		symp_lane_tell_farewell(ep, lane);
+}
 
 #endif

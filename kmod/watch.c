@@ -161,7 +161,7 @@ static void notify(struct symp_watch *watch)
 
 	scoped_guard(spinlock, &ep->lock)
 		if (!ep->dead)
-			symp_notice_push(ep, no_free_ptr(watch->notice));
+			symp_lane_farewell(ep, no_free_ptr(watch->notice));
 	watch_free(watch);
 }
 
