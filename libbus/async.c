@@ -480,8 +480,9 @@ SBUS_API int sbus_call_async(struct sbus *bus, const struct sbus_request *reques
 	size_t len;
 	int r;
 
-	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
-		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
+	r = bus_state(bus);
+	if (unlikely(r))
+		return error_call(error, bus, request->extension, 0, r, 0);
 	if (!fn && (ret || request->reply_max || request->parent))
 		return sbus_error_set(error, -EINVAL, "sbus_call_async: a call that is one way has no answer, no slot and no parent");
 	if (request->size < sizeof(*request) || !request->extension || request->cancel ||

@@ -71,7 +71,12 @@ static struct sbus *bus_new(const char *name, const char *device, uint32_t queue
 
 	if (!bus)
 		return NULL;
+	if (fork_mark(&bus->mark)) {
+		free(bus);
+		return NULL;
+	}
 	bus->fd = -1;
+	bus->pid = getpid();
 	bus->refs = 1;
 	bus->queue_max = queue_max;
 	bus->retry_at = UINT64_MAX;
@@ -168,7 +173,8 @@ SBUS_API struct sbus *sbus_ref(struct sbus *bus)
 
 SBUS_API struct sbus *sbus_unref(struct sbus *bus)
 {
-	if (!bus || atomic_fetch_sub_explicit(&bus->refs, 1, memory_order_acq_rel) != 1)
+	if (!bus || bus_is_foreign(bus) ||
+	    atomic_fetch_sub_explicit(&bus->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
 	/* Callbacks of what is given up can use the connection: it lives on. */
 	if (!atomic_load(&bus->closed)) {
@@ -182,7 +188,7 @@ SBUS_API struct sbus *sbus_unref(struct sbus *bus)
 
 SBUS_API void sbus_close(struct sbus *bus)
 {
-	if (atomic_exchange(&bus->closed, true))
+	if (bus_is_foreign(bus) || atomic_exchange(&bus->closed, true))
 		return;
 	watch_forget_all(bus);
 	async_give_up_all(bus);
@@ -216,6 +222,8 @@ SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_er
 	if (info->size < sizeof(*info))
 		return sbus_error_set(error, -EINVAL, "sbus_query: the size of the answer is not set");
 	if (bus) {
+		if (bus_is_foreign(bus))
+			return error_foreign(error, bus->name);
 		r = query_checked(bus->fd, bus->device, &answer, error);
 	} else {
 		fd = bus_open_device(DEVICE, error);

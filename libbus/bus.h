@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <symphony/bus.h>
 
+#include "fork.h"
 #include "idmap.h"
 #include "list.h"
 #include "release.h"
@@ -48,6 +49,9 @@ struct sbus {
 	atomic_uint corked;		/* SBUS_ANSWERS, SBUS_CALLS: reply.c, async.c */
 	atomic_uint claims;
 	sem_t wake;			/* sbus_serve()'s clock thread has something to do */
+
+	uint64_t mark;			/* of the process that it belongs to: fork.h */
+	pid_t pid;			/* likewise, for what errors say */
 
 	int fd;
 	const char *pool;
@@ -92,6 +96,21 @@ struct sbus {
 	uint64_t retry_at;
 	uint64_t first_deadline;	/* no waiting call has an earlier one */
 };
+
+/* Does it belong to the process that this one was forked from? */
+static inline bool bus_is_foreign(const struct sbus *bus)
+{
+	return fork_is_foreign(bus->mark);
+}
+
+/* 0, or why nothing can be done with it. */
+static inline int bus_state(const struct sbus *bus)
+{
+	if (unlikely(bus_is_foreign(bus)))
+		return -EPERM;
+	return unlikely(atomic_load_explicit(&bus->closed, memory_order_relaxed)) ?
+		-ESHUTDOWN : 0;
+}
 
 static inline void bus_lock(struct sbus *bus)
 {

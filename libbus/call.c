@@ -155,8 +155,9 @@ SBUS_API int sbus_call(struct sbus *bus, const struct sbus_request *request,
 	size_t len;
 	int r;
 
-	if (unlikely(atomic_load_explicit(&bus->closed, memory_order_relaxed)))
-		return error_call(error, bus, request->extension, 0, -ESHUTDOWN, 0);
+	r = bus_state(bus);
+	if (unlikely(r))
+		return error_call(error, bus, request->extension, 0, r, 0);
 	if (unlikely(request->size < sizeof(*request) || !request->extension))
 		return sbus_error_set(error, -EINVAL, "sbus_call: size or extension of the request is not set");
 	len = request->body_len;

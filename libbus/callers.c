@@ -86,6 +86,8 @@ SBUS_API int sbus_member_watch(struct sbus_member *member, uint64_t endpoint)
 {
 	int r;
 
+	if (pit_is_foreign(member->pit))
+		return -EPERM;
 	if (!endpoint)
 		return 0;
 	/* First, so that a death that comes now finds it. */
@@ -100,6 +102,6 @@ SBUS_API int sbus_member_watch(struct sbus_member *member, uint64_t endpoint)
 
 SBUS_API void sbus_member_unwatch(struct sbus_member *member, uint64_t endpoint)
 {
-	if (endpoint)
+	if (endpoint && !pit_is_foreign(member->pit))
 		idmap_remove(&member->watches, endpoint);
 }

@@ -11,6 +11,7 @@
 
 struct sbus_cancel {
 	atomic_bool triggered;
+	uint64_t mark;			/* fork.h */
 	pthread_mutex_t lock;
 	/* lock */
 	struct sbus *bus;
@@ -21,8 +22,10 @@ SBUS_API int sbus_cancel_new(struct sbus_cancel **ret)
 {
 	struct sbus_cancel *cancel = calloc(1, sizeof(*cancel));
 
-	if (!cancel)
+	if (!cancel || fork_mark(&cancel->mark)) {
+		free(cancel);
 		return -ENOMEM;
+	}
 	pthread_mutex_init(&cancel->lock, NULL);
 	*ret = cancel;
 	return 0;
@@ -30,14 +33,17 @@ SBUS_API int sbus_cancel_new(struct sbus_cancel **ret)
 
 SBUS_API struct sbus_cancel *sbus_cancel_unref(struct sbus_cancel *cancel)
 {
-	if (cancel)
-		pthread_mutex_destroy(&cancel->lock);
+	if (!cancel || fork_is_foreign(cancel->mark))
+		return NULL;
+	pthread_mutex_destroy(&cancel->lock);
 	free(cancel);
 	return NULL;
 }
 
 int cancel_enter(struct sbus_cancel *cancel, struct sbus *bus, struct symphony_call *call)
 {
+	if (fork_is_foreign(cancel->mark))
+		return -EPERM;
 	pthread_mutex_lock(&cancel->lock);
 	cancel->bus = bus;
 	cancel->call = call;
@@ -80,6 +86,8 @@ SBUS_API void sbus_cancel_trigger(struct sbus_cancel *cancel)
 	static const struct timespec pause = { .tv_nsec = 50000 };
 	bool done;
 
+	if (fork_is_foreign(cancel->mark))
+		return;
 	atomic_store(&cancel->triggered, true);
 	for (;;) {
 		pthread_mutex_lock(&cancel->lock);

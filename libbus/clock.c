@@ -221,8 +221,11 @@ void clock_deinit(struct clock *clock)
 SBUS_API int sbus_timer_new(struct sbus_member *member, void (*fn)(void *self, void *arg),
 			    void *arg, struct sbus_timer **ret)
 {
-	struct sbus_timer *timer = calloc(1, sizeof(*timer));
+	struct sbus_timer *timer;
 
+	if (pit_is_foreign(member->pit))
+		return -EPERM;
+	timer = calloc(1, sizeof(*timer));
 	if (!timer)
 		return -ENOMEM;
 	timer->member = member;
@@ -235,6 +238,8 @@ SBUS_API int sbus_timer_new(struct sbus_member *member, void (*fn)(void *self, v
 
 SBUS_API int sbus_timer_set(struct sbus_timer *timer, uint64_t when)
 {
+	if (pit_is_foreign(timer->member->pit))
+		return -EPERM;
 	if (when)
 		return clock_set(&timer->member->pit->clock, timer, when);
 	clock_clear(&timer->member->pit->clock, timer);
@@ -243,7 +248,7 @@ SBUS_API int sbus_timer_set(struct sbus_timer *timer, uint64_t when)
 
 SBUS_API void sbus_timer_free(struct sbus_timer *timer)
 {
-	if (!timer)
+	if (!timer || pit_is_foreign(timer->member->pit))
 		return;
 	clock_clear(&timer->member->pit->clock, timer);
 	list_del(&timer->node);

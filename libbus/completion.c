@@ -231,6 +231,10 @@ static int too_late(struct sbus_completion *completion)
 
 SBUS_API int sbus_complete(struct sbus_completion *completion, yyjson_mut_doc *doc)
 {
+	if (pit_is_foreign(completion->member->pit)) {
+		yyjson_mut_doc_free(doc);
+		return -EPERM;
+	}
 	if (!settle(completion, COMPLETION_ANSWERED)) {
 		yyjson_mut_doc_free(doc);
 		return too_late(completion);
@@ -245,6 +249,10 @@ SBUS_API int sbus_complete_error(struct sbus_completion *completion, int64_t cod
 {
 	va_list args;
 
+	if (pit_is_foreign(completion->member->pit)) {
+		yyjson_mut_doc_free(data);
+		return -EPERM;
+	}
 	if (!settle(completion, COMPLETION_ANSWERED)) {
 		yyjson_mut_doc_free(data);
 		return too_late(completion);
@@ -264,12 +272,14 @@ SBUS_API void *sbus_completion_data(const struct sbus_completion *completion)
 
 SBUS_API int sbus_pending_cancel(struct sbus_pending *pending)
 {
+	if (pit_is_foreign(pending->completion.member->pit))
+		return -EPERM;
 	return completion_cancel(&pending->completion, -ECANCELED);
 }
 
 SBUS_API struct sbus_pending *sbus_pending_unref(struct sbus_pending *pending)
 {
-	if (pending)
+	if (pending && !pit_is_foreign(pending->completion.member->pit))
 		completion_put(&pending->completion);
 	return NULL;
 }

@@ -8,6 +8,7 @@
 #include "netlink.h"
 
 struct sbus_control {
+	uint64_t mark;			/* fork.h */
 	struct netlink nl;
 };
 
@@ -16,8 +17,10 @@ SBUS_API int sbus_control_open(struct sbus_control **ret, struct sbus_error *err
 	struct sbus_control *control = malloc(sizeof(*control));
 	int r;
 
-	if (!control)
+	if (!control || fork_mark(&control->mark)) {
+		free(control);
 		return sbus_error_set(error, -ENOMEM, "out of memory");
+	}
 	r = netlink_open(&control->nl, error);
 	if (r) {
 		free(control);
@@ -29,7 +32,7 @@ SBUS_API int sbus_control_open(struct sbus_control **ret, struct sbus_error *err
 
 SBUS_API struct sbus_control *sbus_control_close(struct sbus_control *control)
 {
-	if (control) {
+	if (control && !fork_is_foreign(control->mark)) {
 		netlink_close(&control->nl);
 		free(control);
 	}
@@ -82,6 +85,8 @@ static int list(struct sbus_control *control, int command, const char *bus,
 {
 	int r = bus ? sbus_check_name(bus, error) : 0;
 
+	if (fork_is_foreign(control->mark))
+		return sbus_error_set(error, -EPERM, "this control connection belongs to another process: open one after fork");
 	if (r)
 		return r;
 	r = netlink_dump(&control->nl, command, bus, tell, to);

@@ -17,7 +17,6 @@ struct engine {
 	pthread_mutex_t lock;
 	/* lock */
 	enum state state;
-	pid_t owner;		/* a child shares the ring's memory, and must not use it */
 	struct io_uring ring;
 };
 
@@ -127,11 +126,9 @@ static unsigned int run_by_ring(struct sbus *bus, struct operation *operations, 
 	unsigned int done = 0;
 
 	pthread_mutex_lock(&engine->lock);
-	if (unlikely(engine->state == UNTRIED)) {
+	if (unlikely(engine->state == UNTRIED))
 		engine->state = begin(bus, &engine->ring);
-		engine->owner = getpid();
-	}
-	if (likely(engine->state == READY && engine->owner == getpid())) {
+	if (likely(engine->state == READY)) {
 		while (done < nr && engine->state == READY)
 			done += submit(engine, bus->fd, operations + done,
 				       nr - done < ENTRIES ? nr - done : ENTRIES);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bus.h"
 
@@ -98,6 +99,12 @@ const char *error_text(int err)
 	return text ? text : "unknown error";
 }
 
+int error_foreign(struct sbus_error *error, const char *name)
+{
+	return sbus_error_set(error, -EPERM, "the connection to bus \"%s\" belongs to another process: open one after fork",
+			      name);
+}
+
 void error_extension(struct sbus_error *error, const char *extension)
 {
 	if (error && extension)
@@ -187,11 +194,17 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 			       extension, bus->queue_max);
 		break;
 	case EPERM:
-		sbus_error_set(error, err, "the connection to bus \"%s\" belongs to another process: open one after fork",
-			       bus->name);
+		/* A policy can say it too. */
+		if (bus->pid != getpid())
+			error_foreign(error, bus->name);
+		else
+			sbus_error_set(error, err, "a policy on bus \"%s\" does not let this connection call \"%s\"",
+				       bus->name, extension);
 		break;
 	case ESHUTDOWN:
-		sbus_error_set(error, err, "the connection to bus \"%s\" is closed", bus->name);
+		sbus_error_set(error, err, call ? "the connection to bus \"%s\" was closed before \"%s\" answered; it may still do the work" :
+			       "the connection to bus \"%s\" is closed: \"%s\" was not called",
+			       bus->name, extension);
 		break;
 	default:
 		sbus_error_set(error, err, "the call of \"%s\" on bus \"%s\" failed: %s", extension,

@@ -35,6 +35,8 @@ int error_reply(struct sbus_error *error, const char *extension, struct sbus_mes
 /* Fills @error as an error reply: takes @data. Returns -EREMOTEIO. */
 int error_remote(struct sbus_error *error, const char *extension, int64_t code,
 		 yyjson_mut_doc *data, const char *format, va_list args);
+/* The connection to bus @name belongs to another process: fills @error, returns -EPERM. */
+int error_foreign(struct sbus_error *error, const char *name);
 /* Names the extension in @error, if there is one. */
 void error_extension(struct sbus_error *error, const char *extension);
 

@@ -213,6 +213,8 @@ SBUS_API int sbus_pit_call(struct sbus_member *member, yyjson_val *message, uint
 	struct invocation call;
 	int r;
 
+	if (unlikely(pit_is_foreign(member->pit)))
+		return -EPERM;
 	invocation_init(&call, member);
 	call.inv.sender = 0;
 	call.inv.pid = 0;

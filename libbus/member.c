@@ -211,10 +211,12 @@ SBUS_API void *sbus_member_self(const struct sbus_member *member)
 
 SBUS_API void sbus_member_lock(struct sbus_member *member)
 {
-	member_enter(member);
+	if (!pit_is_foreign(member->pit))
+		member_enter(member);
 }
 
 SBUS_API void sbus_member_unlock(struct sbus_member *member)
 {
-	member_leave(member);
+	if (!pit_is_foreign(member->pit))
+		member_leave(member);
 }

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "error.h"
 #include "notice.h"
 #include "parcel.h"
 #include "receive.h"
@@ -98,7 +99,8 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message)
 	struct release batch;
 	struct sbus *bus;
 
-	if (!message || atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1)
+	if (!message || message_is_foreign(message) ||
+	    atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
 	bus = message->bus;
 	if (unlikely(!atomic_load_explicit(&message->answered, memory_order_relaxed)))
@@ -122,6 +124,11 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message)
 
 SBUS_API const void *sbus_message_body(const struct sbus_message *message, size_t *len)
 {
+	if (unlikely(message_is_foreign(message))) {
+		if (len)
+			*len = 0;
+		return NULL;
+	}
 	if (unlikely(message->attached && message->attached->map)) {
 		if (len)
 			*len = message->attached->map_len;
@@ -161,6 +168,8 @@ SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 	const char *body;
 	size_t len;
 
+	if (message_is_foreign(message))
+		return error_foreign(error, message->bus->name);
 	if (!message->doc) {
 		if (sbus_message_content(message) != SYMPHONY_CONTENT_JSON)
 			return sbus_error_set(error, -EMEDIUMTYPE, "the body's content type is %u, not JSON",
@@ -188,7 +197,8 @@ SBUS_API int sbus_message_json(struct sbus_message *message, yyjson_val **root,
 
 SBUS_API uint32_t sbus_message_content(const struct sbus_message *message)
 {
-	return message->msg->content_type & ~SYMPHONY_CONTENT_SEALED;
+	return message_is_foreign(message) ? 0 :
+		message->msg->content_type & ~SYMPHONY_CONTENT_SEALED;
 }
 
 SBUS_API uint64_t sbus_message_id(const struct sbus_message *message)
@@ -198,37 +208,37 @@ SBUS_API uint64_t sbus_message_id(const struct sbus_message *message)
 
 SBUS_API uint64_t sbus_message_sender(const struct sbus_message *message)
 {
-	return message->msg->sender;
+	return message_is_foreign(message) ? 0 : message->msg->sender;
 }
 
 SBUS_API pid_t sbus_message_pid(const struct sbus_message *message)
 {
-	return message->msg->pid;
+	return message_is_foreign(message) ? 0 : message->msg->pid;
 }
 
 SBUS_API uid_t sbus_message_uid(const struct sbus_message *message)
 {
-	return message->msg->uid;
+	return message_is_foreign(message) ? 0 : message->msg->uid;
 }
 
 SBUS_API gid_t sbus_message_gid(const struct sbus_message *message)
 {
-	return message->msg->gid;
+	return message_is_foreign(message) ? 0 : message->msg->gid;
 }
 
 SBUS_API uint64_t sbus_message_method(const struct sbus_message *message)
 {
-	return message->msg->method;
+	return message_is_foreign(message) ? 0 : message->msg->method;
 }
 
 SBUS_API uint64_t sbus_message_key(const struct sbus_message *message)
 {
-	return message->msg->key;
+	return message_is_foreign(message) ? 0 : message->msg->key;
 }
 
 SBUS_API uint64_t sbus_message_deadline(const struct sbus_message *message)
 {
-	return message->msg->deadline;
+	return message_is_foreign(message) ? 0 : message->msg->deadline;
 }
 
 SBUS_API struct sbus *sbus_message_bus(const struct sbus_message *message)
@@ -238,7 +248,10 @@ SBUS_API struct sbus *sbus_message_bus(const struct sbus_message *message)
 
 SBUS_API const char *sbus_message_extension(const struct sbus_message *message)
 {
-	struct service *service = service_by_handle(message->bus, message->msg->handle);
+	struct service *service;
 
+	if (message_is_foreign(message))
+		return "";
+	service = service_by_handle(message->bus, message->msg->handle);
 	return service ? service->id : "";
 }

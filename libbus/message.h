@@ -21,6 +21,12 @@ struct sbus_message {
 	int cancelled;
 };
 
+/* Did another process receive it? Then it has no body here: fork.h. */
+static inline bool message_is_foreign(const struct sbus_message *message)
+{
+	return bus_is_foreign(message->bus);
+}
+
 /*
  * Messages are recycled: taking one is a pointer and never a malloc() in the
  * long run. Taken before the operation that may need it, so that nothing can

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "fork.h"
 #include "info.h"
 #include "netlink.h"
 
 struct sbus_monitor {
+	uint64_t mark;			/* fork.h */
 	struct netlink nl;
 };
 
@@ -16,8 +18,10 @@ SBUS_API int sbus_monitor_open(struct sbus_monitor **ret, struct sbus_error *err
 	struct sbus_monitor *monitor = malloc(sizeof(*monitor));
 	int r;
 
-	if (!monitor)
+	if (!monitor || fork_mark(&monitor->mark)) {
+		free(monitor);
 		return sbus_error_set(error, -ENOMEM, "out of memory");
+	}
 	r = netlink_open(&monitor->nl, error);
 	if (r) {
 		free(monitor);
@@ -37,7 +41,7 @@ SBUS_API int sbus_monitor_open(struct sbus_monitor **ret, struct sbus_error *err
 
 SBUS_API struct sbus_monitor *sbus_monitor_close(struct sbus_monitor *monitor)
 {
-	if (monitor) {
+	if (monitor && !fork_is_foreign(monitor->mark)) {
 		netlink_close(&monitor->nl);
 		free(monitor);
 	}
@@ -46,7 +50,7 @@ SBUS_API struct sbus_monitor *sbus_monitor_close(struct sbus_monitor *monitor)
 
 SBUS_API int sbus_monitor_get_fd(const struct sbus_monitor *monitor)
 {
-	return nl_socket_get_fd(monitor->nl.socket);
+	return fork_is_foreign(monitor->mark) ? -EPERM : nl_socket_get_fd(monitor->nl.socket);
 }
 
 struct listener {
@@ -116,5 +120,7 @@ SBUS_API int sbus_monitor_process(struct sbus_monitor *monitor, sbus_event_fn fn
 {
 	struct listener to = { .fn = fn, .userdata = userdata };
 
+	if (fork_is_foreign(monitor->mark))
+		return -EPERM;
 	return netlink_process(&monitor->nl, tell, &to);
 }

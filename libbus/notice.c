@@ -110,20 +110,27 @@ int notice_cancelled(const struct sbus_message *request)
 SBUS_API int sbus_message_cancelled(const struct sbus_message *request)
 {
 	struct symphony_call call = { .size = sizeof(call) };
-	int reason = notice_cancelled(request), r;
-	uint64_t deadline = request->msg->deadline;
+	uint64_t deadline;
+	int reason, r;
 
+	if (message_is_foreign(request))
+		return -EPERM;
+	reason = notice_cancelled(request);
 	if (reason || atomic_load(&request->answered) ||
 	    request->msg->flags & SYMPHONY_MSG_ONEWAY)
 		return reason;
+	deadline = request->msg->deadline;
 	if (deadline && deadline <= sbus_now())
 		return -ETIMEDOUT;
 	chain_name(&call, request);
 	r = bus_ioctl(request->bus, SYMPHONY_IOC_CALL, &call);
 	if (r == -ESRCH)
-		return chain_broken(&call, request);
-	/* 0: the parent's end came in between, and is the outcome. */
-	return r ? 0 : call.status;
+		r = chain_broken(&call, request);
+	else
+		/* 0: the parent's end came in between, and is the outcome. */
+		r = r ? 0 : call.status;
+	/* Of the call that was not sent it is ETIME. */
+	return r == -ETIME ? -ETIMEDOUT : r;
 }
 
 SBUS_API void sbus_set_notice_handler(struct sbus *bus, sbus_notice_fn fn, void *userdata)

@@ -248,8 +248,11 @@ int parcel_open(struct sbus_message *message, struct sbus_error *error)
 
 SBUS_API unsigned int sbus_message_nr_fds(const struct sbus_message *message)
 {
-	uint32_t nr = message->msg->nr_fds;
+	uint32_t nr;
 
+	if (message_is_foreign(message))
+		return 0;
+	nr = message->msg->nr_fds;
 	return message->msg->content_type & SYMPHONY_CONTENT_SEALED && nr ? nr - 1 : nr;
 }
 
@@ -257,6 +260,8 @@ SBUS_API int sbus_message_fd(struct sbus_message *message, unsigned int index)
 {
 	int r;
 
+	if (message_is_foreign(message))
+		return -EPERM;
 	if (index >= sbus_message_nr_fds(message))
 		return -ENXIO;
 	r = claim(message);
@@ -280,6 +285,8 @@ SBUS_API int sbus_reply_push_fd(struct sbus_message *request, int fd)
 {
 	struct attached *attached;
 
+	if (message_is_foreign(request))
+		return -EPERM;
 	if (fd < 0)
 		return -EBADF;
 	if (atomic_load(&request->answered))

@@ -16,8 +16,10 @@ SBUS_API int sbus_pit_new(struct sbus_pit **ret)
 {
 	struct sbus_pit *pit = calloc(1, sizeof(*pit));
 
-	if (!pit)
+	if (!pit || fork_mark(&pit->mark)) {
+		free(pit);
 		return -ENOMEM;
+	}
 	pit->users = 1;
 	pit->refs = 1;
 	pit->last = &pit->first;
@@ -36,12 +38,17 @@ SBUS_API struct sbus_pit *sbus_pit_ref(struct sbus_pit *pit)
 
 SBUS_API struct sbus_pit *sbus_pit_unref(struct sbus_pit *pit)
 {
-	if (!pit || atomic_fetch_sub(&pit->users, 1) != 1)
+	if (!pit || pit_is_foreign(pit) || atomic_fetch_sub(&pit->users, 1) != 1)
 		return NULL;
 	sbus_pit_stop(pit);
 	pit->creator = sbus_unref(pit->creator);
 	pit_put(pit);
 	return NULL;
+}
+
+int pit_foreign(struct sbus_error *error)
+{
+	return sbus_error_set(error, -EPERM, "the Pit belongs to another process: make one after fork");
 }
 
 void pit_put(struct sbus_pit *pit)
@@ -91,6 +98,8 @@ SBUS_API int sbus_pit_add(struct sbus_pit *pit, const struct symphony_extension 
 	struct sbus_member *member;
 	int r;
 
+	if (pit_is_foreign(pit))
+		return pit_foreign(error);
 	if (pit->started)
 		return sbus_error_set(error, -EBUSY, "the Pit is started: add members before that");
 	r = member_new(pit, extension, &member, error);
@@ -145,6 +154,8 @@ SBUS_API void sbus_pit_set_creator(struct sbus_pit *pit, struct sbus *bus)
 {
 	struct sbus *former = pit->creator;
 
+	if (pit_is_foreign(pit))
+		return;
 	pit->creator = sbus_ref(bus);
 	sbus_unref(former);
 }
@@ -173,6 +184,8 @@ SBUS_API int sbus_pit_start(struct sbus_pit *pit, struct sbus *bus, struct sbus_
 	struct sbus_member *member;
 	int r;
 
+	if (pit_is_foreign(pit))
+		return pit_foreign(error);
 	if (pit->started)
 		return sbus_error_set(error, -EALREADY, "the Pit is started already");
 	pit->bus = sbus_ref(bus);
@@ -196,7 +209,7 @@ SBUS_API void sbus_pit_stop(struct sbus_pit *pit)
 {
 	struct sbus *bus;
 
-	if (!pit->started)
+	if (pit_is_foreign(pit) || !pit->started)
 		return;
 	if (pit->has_server) {
 		sbus_stop(pit->served);

@@ -54,6 +54,7 @@ struct sbus_member {
 
 /* The users' references keep it started; @refs keep the memory. */
 struct sbus_pit {
+	uint64_t mark;				/* fork.h */
 	atomic_uint users;
 	atomic_uint refs;
 	struct sbus_member *first, **last;
@@ -83,6 +84,14 @@ static inline void pit_get(struct sbus_pit *pit)
 }
 
 void pit_put(struct sbus_pit *pit);
+/* Fills @error, if that is not NULL, and returns -EPERM. */
+int pit_foreign(struct sbus_error *error);
+
+/* Did another process make it? */
+static inline bool pit_is_foreign(const struct sbus_pit *pit)
+{
+	return fork_is_foreign(pit->mark);
+}
 
 /* --- member.c: one extension, its mutex, its method table */
 

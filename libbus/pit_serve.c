@@ -180,6 +180,8 @@ int pit_serve_begin(struct sbus_pit *pit, struct sbus *bus, const struct sbus_cl
 	struct sbus_member *member;
 	int r = 0;
 
+	if (pit_is_foreign(pit))
+		return pit_foreign(error);
 	if (!pit->started)
 		return sbus_error_set(error, -EINVAL, "the Pit is not started: start it, then serve");
 	if (pit->served)

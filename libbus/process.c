@@ -10,7 +10,7 @@
 
 SBUS_API int sbus_get_fd(const struct sbus *bus)
 {
-	return bus->fd;
+	return bus_is_foreign(bus) ? -EPERM : bus->fd;
 }
 
 SBUS_API int sbus_get_events(const struct sbus *bus)
@@ -21,7 +21,7 @@ SBUS_API int sbus_get_events(const struct sbus *bus)
 
 SBUS_API uint64_t sbus_get_timeout(struct sbus *bus)
 {
-	return async_timeout(bus);
+	return bus_is_foreign(bus) ? UINT64_MAX : async_timeout(bus);
 }
 
 /*
@@ -74,13 +74,17 @@ SBUS_API int sbus_process(struct sbus *bus)
 	struct receiver *receiver = bus->receiver;
 	int nr, over;
 
-	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
-		return -ESHUTDOWN;
+	nr = bus_state(bus);
+	if (unlikely(nr))
+		return nr;
 	if (atomic_exchange(&bus->processed, true))
 		return -EBUSY;
 	sbus_ref(bus);
 	over = async_process(bus, false);
 	nr = receive(receiver);
+	/* A handler forked, and returned in the child. */
+	if (unlikely(bus_is_foreign(bus)))
+		return -EPERM;
 	leave(receiver);
 	/* Outcomes make room. */
 	if (nr > 0)
@@ -93,10 +97,13 @@ SBUS_API int sbus_process(struct sbus *bus)
 SBUS_API int sbus_wait(struct sbus *bus, uint64_t deadline)
 {
 	struct pollfd pollfd = { .fd = bus->fd, .events = POLLIN };
-	uint64_t until = async_timeout(bus), now;
 	struct timespec timeout;
+	uint64_t until, now;
 	int r;
 
+	if (bus_is_foreign(bus))
+		return -EPERM;
+	until = async_timeout(bus);
 	if (deadline && deadline < until)
 		until = deadline;
 	now = sbus_now();

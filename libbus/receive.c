@@ -115,6 +115,9 @@ static int reply_and_receive(struct receiver *receiver, uint32_t flags)
 
 void receiver_flush(struct receiver *receiver)
 {
+	/* A child that a handler forked, and that uses a connection of its own. */
+	if (unlikely(bus_is_foreign(receiver->bus)))
+		return;
 	if (held_any(receiver))
 		held_send(receiver);
 	if (!receiver->answering)
@@ -130,6 +133,8 @@ int receiver_fetch(struct receiver *receiver, bool wait)
 	struct symphony_recv recv;
 	int r;
 
+	if (unlikely(bus_is_foreign(receiver->bus)))
+		return -EPERM;
 	if (unlikely(receiver->next < receiver->nr))
 		return receiver->nr - receiver->next;
 	receiver->next = receiver->nr = 0;
@@ -187,6 +192,8 @@ static void handle_request(struct receiver *receiver, struct sbus_message *messa
 		reply_failure(message, r);
 	receiver->current = NULL;
 	chain_current = former;
+	if (unlikely(bus_is_foreign(bus)))
+		return;
 	/* With an answer that waits, the reference goes when that is sent. */
 	if (likely(receiver->answering == message) || held_last(receiver, message))
 		return;
@@ -207,6 +214,11 @@ int receiver_dispatch(struct receiver *receiver)
 		struct sbus_message *message;
 		uint32_t offset;
 
+		/* A handler forked, and returned in the child. */
+		if (unlikely(bus_is_foreign(bus))) {
+			r = -EPERM;
+			break;
+		}
 		if (!receiver->spare)
 			receiver->spare = message_take(bus);
 		if (!receiver->spare) {

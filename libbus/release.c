@@ -23,7 +23,7 @@ void release_now(struct sbus *bus, struct release *release)
 		.nr_release = release->nr,
 	};
 
-	if (release->nr)
+	if (release->nr && !bus_is_foreign(bus))
 		bus_ioctl(bus, SYMPHONY_IOC_RELEASE, &arg);
 	release_init(release);
 }

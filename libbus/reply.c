@@ -286,7 +286,8 @@ static void part_send(struct sbus *bus, struct part *part)
 
 SBUS_API void sbus_cork(struct sbus *bus, unsigned int what)
 {
-	atomic_fetch_or_explicit(&bus->corked, what, memory_order_relaxed);
+	if (!bus_is_foreign(bus))
+		atomic_fetch_or_explicit(&bus->corked, what, memory_order_relaxed);
 }
 
 SBUS_API void sbus_uncork(struct sbus *bus, unsigned int what)
@@ -294,6 +295,8 @@ SBUS_API void sbus_uncork(struct sbus *bus, unsigned int what)
 	struct list answers, *node;
 	struct part part;
 
+	if (bus_is_foreign(bus))
+		return;
 	part.nr = 0;
 	list_init(&answers);
 	sbus_ref(bus);
@@ -319,6 +322,10 @@ static int send_answer(struct sbus_message *request, const struct answer *answer
 	struct receiver *receiver;
 	int r = 0;
 
+	if (unlikely(message_is_foreign(request))) {
+		r = -EPERM;
+		goto out;
+	}
 	if (unlikely(atomic_exchange(&request->answered, true))) {
 		r = -EALREADY;
 		goto out;
@@ -369,6 +376,8 @@ SBUS_API int sbus_reply_iov(struct sbus_message *request, uint32_t content_type,
 	struct answer answer = { .content_type = content_type };
 	void *data;
 
+	if (message_is_foreign(request))
+		return -EPERM;
 	if (nr_iov > SBUS_IOV_MAX)
 		return -EINVAL;
 	answer.len = pieces_len(iov, nr_iov);

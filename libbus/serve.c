@@ -48,6 +48,8 @@ static void stop_receiving(struct sbus *bus, uint32_t flag)
 
 SBUS_API void sbus_stop(struct sbus *bus)
 {
+	if (bus_is_foreign(bus))
+		return;
 	atomic_store(&bus->stopping, true);
 	stop_receiving(bus, SYMPHONY_CANCEL_RECEIVERS);
 	sem_post(&bus->wake);
@@ -151,6 +153,9 @@ static int serve(struct server *server, struct worker *workers, unsigned int nr)
 		fail(server, r);
 	workers[0].interruptible = true;
 	work(&workers[0]);
+	/* A handler forked, and returned in the child: its threads are not here. */
+	if (bus_is_foreign(server->bus))
+		return -EPERM;
 	for (unsigned int i = 1; i <= started; i++)
 		pthread_join(workers[i].thread, NULL);
 	sbus_stop(server->bus);
@@ -174,6 +179,8 @@ SBUS_API int sbus_serve(struct sbus *bus, const struct sbus_serve_params *params
 	if (params->batch > RECEIVE_BATCH)
 		return sbus_error_set(error, -EINVAL, "sbus_serve: a batch of %u is more than %d",
 				      params->batch, RECEIVE_BATCH);
+	if (bus_is_foreign(bus))
+		return error_foreign(error, bus->name);
 	if (atomic_load(&bus->closed))
 		return sbus_error_set(error, -ESHUTDOWN, "the connection to bus \"%s\" is closed",
 				      bus->name);
@@ -196,6 +203,8 @@ SBUS_API int sbus_serve(struct sbus *bus, const struct sbus_serve_params *params
 	sbus_ref(bus);
 	atomic_store(&bus->serving, true);
 	r = serve(&server, workers, nr);
+	if (bus_is_foreign(bus))
+		return error_foreign(error, bus->name);
 	atomic_store(&bus->serving, false);
 	stop_receiving(bus, SYMPHONY_CANCEL_RESUME);
 	atomic_store(&bus->stopping, false);

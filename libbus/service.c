@@ -3,6 +3,7 @@
 #include "service.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "error.h"
 
@@ -51,8 +52,9 @@ static int ask(struct sbus *bus, unsigned long operation, const char *id,
 {
 	int r;
 
-	if (atomic_load_explicit(&bus->closed, memory_order_relaxed))
-		return -ESHUTDOWN;
+	r = bus_state(bus);
+	if (r)
+		return r;
 	arg->size = sizeof(*arg);
 	arg->name = (uintptr_t)id;
 	arg->name_len = strlen(id);
@@ -117,6 +119,10 @@ static int claim_failed(struct sbus *bus, const char *extension,
 			       extension, bus->name);
 		break;
 	case EPERM:
+		if (bus->pid != getpid()) {
+			error_foreign(error, bus->name);
+			break;
+		}
 		sbus_error_set(error, r, "\"%s\" was not claimed: on bus \"%s\" it belongs to another user, or needs a grant from who created the bus",
 			       extension, bus->name);
 		break;
@@ -203,6 +209,8 @@ static int act(struct sbus *bus, unsigned long operation, const char *extension,
 	struct symphony_service arg = { .size = sizeof(arg), .flags = flags };
 	struct service *service;
 
+	if (bus_is_foreign(bus))
+		return -EPERM;
 	bus_lock(bus);
 	service = service_find_locked(bus, extension);
 	bus_unlock(bus);
@@ -231,6 +239,8 @@ SBUS_API int sbus_grant(struct sbus *bus, const char *extension, struct sbus_err
 	struct symphony_service arg = { .size = sizeof(arg) };
 	int r = sbus_check_name(extension, error);
 
+	if (bus_is_foreign(bus))
+		return error_foreign(error, bus->name);
 	if (r)
 		return r;
 	arg.name = (uintptr_t)extension;
@@ -238,7 +248,9 @@ SBUS_API int sbus_grant(struct sbus *bus, const char *extension, struct sbus_err
 	r = bus_ioctl(bus, SYMPHONY_IOC_GRANT, &arg);
 	if (!r)
 		return arg.grant;
-	if (r == -EPERM)
+	if (r == -EPERM && bus->pid != getpid())
+		error_foreign(error, bus->name);
+	else if (r == -EPERM)
 		sbus_error_set(error, r, "\"%s\" was not granted: the connection that created bus \"%s\" does that, and this is another one",
 			       extension, bus->name);
 	else

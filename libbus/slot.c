@@ -77,7 +77,7 @@ SBUS_API struct sbus_slot *sbus_slot_unref(struct sbus_slot *slot)
 	struct sbus *bus;
 	bool last;
 
-	if (!slot)
+	if (!slot || bus_is_foreign(slot->bus))
 		return NULL;
 	bus = slot->bus;
 	last = atomic_fetch_sub(&slot->user_refs, 1) == 1;
@@ -89,5 +89,7 @@ SBUS_API struct sbus_slot *sbus_slot_unref(struct sbus_slot *slot)
 
 SBUS_API int sbus_slot_cancel(struct sbus_slot *slot)
 {
+	if (bus_is_foreign(slot->bus))
+		return -EPERM;
 	return slot->kind == SLOT_CALL ? async_cancel(slot) : watch_cancel(slot);
 }

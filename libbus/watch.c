@@ -70,8 +70,9 @@ SBUS_API int sbus_watch(struct sbus *bus, uint64_t endpoint, sbus_gone_fn fn, vo
 	struct watch *watch;
 	int r;
 
-	if (atomic_load(&bus->closed))
-		return -ESHUTDOWN;
+	r = bus_state(bus);
+	if (r)
+		return r;
 	if (!endpoint)
 		return -ESRCH;
 	bus_lock(bus);

@@ -209,8 +209,12 @@ struct sbus_params {
  *	there
  * @error: filled on failure
  *
- * The connection belongs to the calling process: in a forked child every
- * operation gives -EPERM.
+ * The connection belongs to the calling process, and so does everything made with
+ * it: messages, slots, and what of the Pit uses it. In a forked child all of it is
+ * inert. Functions that can fail give -EPERM there, the others do nothing, a message
+ * is empty, and sbus_get_fd() is not a descriptor; dropping references is allowed,
+ * and frees nothing: the memory goes with the child, or when it calls exec. The child
+ * opens its own connection.
  *
  * Errors: ENODEV (no /dev/symphony: the module is not loaded), ENOENT (no such
  * bus), EEXIST, EACCES, EINVAL (a name that cannot be one), EPROTONOSUPPORT (a
