@@ -62,6 +62,8 @@ static void run(struct sbus_slot *slot, struct sbus_message *reply, int status, 
 			error_refused(&error, slot->bus, id, status, slot->call.limit);
 		else
 			error_reply(&error, id, reply);
+		if (unlikely(slot->unsure))
+			error.retry_safe = false;
 		slot->fn(NULL, &error, slot->userdata);
 		sbus_error_clear(&error);
 	}
@@ -396,7 +398,7 @@ static void expire_locked(struct sbus *bus, struct service *service, uint64_t no
 
 		next = node->next;
 		if (deadline && deadline <= now)
-			over_locked(slot, -ETIMEDOUT);
+			over_locked(slot, -ETIME);
 		else if (deadline && deadline < bus->first_deadline)
 			bus->first_deadline = deadline;
 	}
@@ -717,6 +719,7 @@ void async_give_up_all(struct sbus *bus)
 	while ((node = list_pop(&all))) {
 		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
 
+		slot->unsure = slot->state == SLOT_SENDING;
 		slot->state = SLOT_DONE;
 		bus_unlock(bus);
 		free(slot->body);

@@ -50,5 +50,5 @@ int chain_broken(struct symphony_call *call, const struct sbus_message *parent)
 		return 0;
 	}
 	deadline = parent->msg->deadline;
-	return deadline && deadline <= sbus_now() ? -ETIMEDOUT : -ECANCELED;
+	return deadline && deadline <= sbus_now() ? -ETIME : -ECANCELED;
 }

@@ -42,10 +42,10 @@ static inline void chain_name(struct symphony_call *call, const struct sbus_mess
  */
 int chain_broken(struct symphony_call *call, const struct sbus_message *parent);
 
-/* The status of a call whose parent was cancelled with @reason. */
+/* The status of a call that was not sent when its parent was cancelled with @reason. */
 static inline int chain_status(int reason)
 {
-	return reason == -ETIMEDOUT ? reason : -ECANCELED;
+	return reason == -ETIMEDOUT ? -ETIME : -ECANCELED;
 }
 
 #endif /* LIBBUS_CHAIN_H */

@@ -147,6 +147,8 @@ int error_refused(struct sbus_error *error, struct sbus *bus, const char *extens
 {
 	if (!error_limit(error, err, limit, "no call of", extension))
 		return error_call(error, bus, extension, 0, err, 0);
+	if (error)
+		error->retry_safe = true;
 	error_extension(error, extension);
 	return err;
 }
@@ -166,19 +168,36 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 			       extension, bus->name);
 		break;
 	case ECONNRESET:
-		sbus_error_set(error, err, "the replica of \"%s\" that had the call died before it answered; it may have done the work",
+		sbus_error_set(error, err, "the replica of \"%s\" that had received the call died before it answered; it may have done the work",
+			       extension);
+		break;
+	case ECONNABORTED:
+		sbus_error_set(error, err, "the replica of \"%s\" that the call was sent to died before it received the call: nothing was done, call again",
 			       extension);
 		break;
 	case ETIMEDOUT:
+		if (!call)
+			goto unreceived;
 		sbus_error_set(error, err, "\"%s\" did not answer by the deadline; it may still do the work",
 			       extension);
 		break;
+	case ETIME:
+	unreceived:
+		sbus_error_set(error, err, "the deadline of the call of \"%s\" passed before a replica received it: nothing was done, call again with a later deadline",
+			       extension);
+		break;
 	case ECANCELED:
-		sbus_error_set(error, err, "the call of \"%s\" was cancelled, or the one that it was made for",
+		sbus_error_set(error, err, call ? "the call of \"%s\" was cancelled, or the one that it was made for; its work may have been done" :
+			       "the call of \"%s\", or the one that it was made for, was cancelled before it was sent: nothing was done",
 			       extension);
 		break;
 	case EMSGSIZE:
-		sbus_error_set(error, err, "the answer of \"%s\" is larger than the room for it: call again with reply_max = %u, or more room in the pool",
+		if (!needed) {
+			sbus_error_set(error, err, "the call of \"%s\" had to go to another replica, whose receive pool is too small for its message: send it in parts, or have that opened with a larger pool_size",
+				       extension);
+			break;
+		}
+		sbus_error_set(error, err, "\"%s\" did its work, but its answer is larger than the room for it: next time call it with reply_max = %u, or open this connection with a larger pool_size",
 			       extension, needed);
 		break;
 	case EBADF:
@@ -212,6 +231,7 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 	}
 	error->call = call;
 	error->needed = needed;
+	error->retry_safe = !call || err == -ETIME || err == -ECONNABORTED;
 	error_extension(error, extension);
 	return err;
 }

@@ -36,6 +36,7 @@ struct sbus_slot {
 	/* the connection's lock */
 	enum slot_state state;
 	bool cancelled;
+	bool unsure;		/* closing found a thread in SEND: was it sent? */
 	struct list node;
 	struct parcel *parcel;	/* until the call is made, or NULL */
 	void *userdata;		/* in a spare slot: the next one */

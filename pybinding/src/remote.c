@@ -29,7 +29,8 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 		sbus_error_copy(&call->answer.error, error);
 		/* Then who works on that is told first. */
 		if (call->parent && call->bus->ended &&
-		    (error->error == -ECANCELED || error->error == -ETIMEDOUT))
+		    (error->error == -ECANCELED || error->error == -ETIMEDOUT ||
+		     error->error == -ETIME))
 			request_ended(call->bus->ended, call->parent);
 		return;
 	}

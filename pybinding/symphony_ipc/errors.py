@@ -12,6 +12,8 @@ class BusError(Exception):
     extension_id  the extension that was called, or None
     call_id       the kernel's id of the call, 0 when there was none
     limit         the limit that was reached, one of LIMITS, or None
+    retry_safe    True: no extension received the call, so that calling again
+                  cannot do its work twice; False where that is not known
     code          the extension's error code (an ExtensionError), else None
     data          the extension's error data (an ExtensionError), else None
     """
@@ -20,6 +22,7 @@ class BusError(Exception):
     extension_id = None
     call_id = 0
     limit = None
+    retry_safe = False
     code = None
     data = None
 
@@ -59,13 +62,21 @@ class UnknownExtension(NoReplica):
 
 
 class Dead(BusError):
-    """The process that had the call died before it answered."""
+    """The process that the call was sent to died before it answered.
+
+    It may have done the work, unless `retry_safe` says that it had not received
+    the call (then errno is ECONNABORTED).
+    """
 
     errno = _errno.ECONNRESET
 
 
 class Timeout(BusError, TimeoutError):
-    """The deadline passed before there was an answer."""
+    """The deadline passed before there was an answer.
+
+    The extension may have done the work, or still do it, unless `retry_safe` says
+    that it did not receive the call (then errno is ETIME).
+    """
 
 
 class Cancelled(BusError):
@@ -122,7 +133,9 @@ _CLASSES = {
     _errno.ECONNREFUSED: NoReplica,
     _errno.ENOENT: UnknownExtension,
     _errno.ECONNRESET: Dead,
+    _errno.ECONNABORTED: Dead,
     _errno.ETIMEDOUT: Timeout,
+    _errno.ETIME: Timeout,
     _errno.ECANCELED: Cancelled,
     _errno.EMSGSIZE: TooLarge,
     _errno.EDQUOT: Busy,
@@ -155,13 +168,16 @@ def _rebuild(cls, args, errno, attributes):
     return error
 
 
-def from_errno(errno, message, extension_id, call_id, code, data, needed, limit):
+def from_errno(errno, message, extension_id, call_id, code, data, needed, limit,
+               retry_safe=False):
     """The exception for a failure that libsymphony reported."""
     cls = _CLASSES.get(errno, BusError)
     if errno == _errno.ENODEV and "modprobe" not in message:
         message += " (load the module: modprobe symphony)"
     error = cls(message or _os.strerror(errno), errno=errno,
                 extension_id=extension_id or None, call_id=call_id)
+    if retry_safe:
+        error.retry_safe = True
     if limit < len(LIMITS):
         error.limit = LIMITS[limit]
     if cls is ExtensionError:

@@ -190,7 +190,12 @@ TEST_F(async, waiting_call_is_cancelled_and_expires)
 	process_until(self->bus, &cancelled.count, 1);
 	EXPECT_EQ(-ECANCELED, cancelled.error);
 	process_until(self->bus, &expired.count, 1);
-	EXPECT_EQ(-ETIMEDOUT, expired.error);
+	EXPECT_EQ(-ETIME, expired.error);
+	/* They were never sent, and say so. */
+	EXPECT_TRUE(cancelled.retry_safe);
+	EXPECT_NE(NULL, strstr(cancelled.text, "nothing was done"));
+	EXPECT_TRUE(expired.retry_safe);
+	EXPECT_NE(NULL, strstr(expired.text, "nothing was done"));
 	sbus_slot_unref(slot);
 	while (counted.told < 4) {
 		server_answer_kept(&self->server, true);

@@ -255,7 +255,7 @@ TEST_F(chain, call_made_after_the_deadline_fails)
 	EXPECT_EQ(-ETIMEDOUT, self->outcome.error);
 	outer.go = true;
 	wait_result();
-	EXPECT_EQ(-ETIMEDOUT, outer.result);
+	EXPECT_EQ(-ETIME, outer.result);
 	EXPECT_EQ(0, self->inner.handled);
 }
 
@@ -348,7 +348,7 @@ TEST_F(chain, waiting_call_has_the_deadline_of_its_parent)
 	ASSERT_EQ(0, fill_inner(self, &nr));
 	ASSERT_EQ(0, begin(self, "async", 700 * MS));
 	wait_result();
-	EXPECT_EQ(-ETIMEDOUT, outer.result);
+	EXPECT_EQ(-ETIME, outer.result);
 	EXPECT_EQ(1, outer.told);
 }
 

@@ -22,6 +22,7 @@ static void told(struct outcome *outcome, char *text, const struct sbus_error *e
 	outcome->order = ++order;
 	outcome->thread = pthread_self();
 	outcome->error = error ? error->error : 0;
+	outcome->retry_safe = error && error->retry_safe;
 	outcome->code = error ? error->code : 0;
 	snprintf(outcome->text, sizeof(outcome->text), "%s",
 		 error ? sbus_error_message(error) : text ? text : "null");

@@ -24,6 +24,7 @@ struct outcome {
 	int count;			/* how often it was told */
 	int order;			/* when, among all outcomes */
 	int error;
+	bool retry_safe;
 	int64_t code;
 	char text[4096];		/* the result's JSON, or the error's message */
 	pthread_t thread;

@@ -2,7 +2,9 @@
 """Calls to extensions in other processes, from a loop and without one."""
 
 import asyncio
+import errno
 import os
+import pickle
 import signal
 import threading
 import time
@@ -148,11 +150,23 @@ def test_death_is_an_outcome_of_each_of_a_hundred(plain, bus):
     assert [type(outcome) for outcome in outcomes] == [symphony_ipc.Dead] * 100
 
 
+def test_a_call_that_nobody_received_says_so(shared_plain):
+    with pytest.raises(symphony_ipc.UnknownExtension) as caught:
+        shared_plain.call("nobody", {})
+    assert caught.value.retry_safe
+    late = symphony_ipc.errors.from_errno(errno.ETIME, "", "x", 1, 0, None, 0, 0, True)
+    assert isinstance(late, symphony_ipc.Timeout) and late.retry_safe
+    gone = symphony_ipc.errors.from_errno(errno.ECONNABORTED, "", "x", 1, 0, None, 0, 0, True)
+    assert isinstance(gone, symphony_ipc.Dead) and gone.retry_safe
+    assert pickle.loads(pickle.dumps(gone)).retry_safe
+
+
 def test_timeouts(shared_plain):
     bus = shared_plain
     with pytest.raises(symphony_ipc.Timeout) as caught:
         bus.call("plain", nap(1), timeout=0.1)
     assert isinstance(caught.value, TimeoutError)
+    assert not caught.value.retry_safe and "may still do the work" in str(caught.value)
     with pytest.raises(symphony_ipc.Timeout):
         asyncio.run(bus.send_message("plain", nap(1), timeout=0.1))
 

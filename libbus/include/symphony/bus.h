@@ -102,6 +102,8 @@ enum sbus_code {
  * @data: error reply: its "data", or NULL
  * @call: id of the call, 0 when there was none
  * @needed: with -EMSGSIZE: the reply_max that would have been enough; or 0
+ * @retry_safe: of a call: no extension received it, so that calling again cannot do
+ *	the work twice. False where that is not known, and of other failures
  * @limit: with -EDQUOT, -EAGAIN, -EMSGSIZE and -ENOBUFS: which limit it was, as
  *	enum symphony_limit of <linux/symphony.h>; otherwise 0
  * @extension: id of the extension that was called, or ""
@@ -117,6 +119,7 @@ struct sbus_error {
 	uint64_t call;
 	uint64_t needed;
 	uint32_t limit;
+	bool retry_safe;
 	char extension[SBUS_NAME_MAX + 1];
 };
 
@@ -548,7 +551,7 @@ SBUS_API const char *sbus_message_extension(const struct sbus_message *message);
  * A call that is made for another ends with it. The earlier of both deadlines
  * counts; when @parent has an outcome before it was answered (its caller
  * cancelled, or died, or its deadline passed), so has this call: -ECANCELED, or
- * -ETIMEDOUT when it was the deadline. With a @parent that was answered the call
+ * -ETIMEDOUT or -ETIME when it was the deadline. With a @parent that was answered the call
  * is made for none.
  */
 struct sbus_request {
@@ -586,8 +589,10 @@ struct sbus_request {
  * resolved once per connection.
  *
  * Errors: EREMOTEIO (an error reply), ENOENT (nobody ever claimed the id),
- * ECONNREFUSED (it has no replica now), ECONNRESET (the replica died),
- * ETIMEDOUT, ECANCELED, EMSGSIZE (the body is too large for the receiver, or
+ * ECONNREFUSED (it has no replica now), ECONNRESET (the replica that had received
+ * the call died), ECONNABORTED (a replica died that had not received it), ETIMEDOUT
+ * (the deadline passed, and a replica may have received it), ETIME (the deadline
+ * passed before one did), ECANCELED, EMSGSIZE (the body is too large for the receiver, or
  * the answer for this side: then error->needed says what to try as
  * reply_max), ENOBUFS (no room for the answer: drop messages you hold),
  * EDQUOT, EINVAL (an id that cannot be one; a file that cannot be sent; more than
