@@ -4,7 +4,7 @@
  *
  * A call goes to the replica that would be done with it first: after the calls that
  * it has, each of which takes as long as it lately took for one. If that is later
- * than the call's deadline, the call is refused with ETIMEDOUT at once: its caller
+ * than the call's deadline, the call is refused with ETIME at once: its caller
  * need not wait for that, and nobody works on an answer that comes too late.
  *
  * @percent of the estimate has to fit before the deadline: less than 100 for
@@ -41,7 +41,7 @@ int BPF_PROG(deadline_shed_route, struct symphony_route *route)
 	}
 	if (soonest == ~0ULL || !route->deadline)
 		return 0;
-	return bpf_ktime_get_ns() + soonest / 100 * percent > route->deadline ? -ETIMEDOUT : 0;
+	return bpf_ktime_get_ns() + soonest / 100 * percent > route->deadline ? -ETIME : 0;
 }
 
 SEC(".struct_ops.link")

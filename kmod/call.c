@@ -14,13 +14,21 @@
  * @queued, @replying); the last two are the caller's, guarded by the caller's
  * lock. The two locks are never held together. A reply, the deadline, a cancel
  * and either side's death race for one thing: to set @done under the caller's
- * lock. Who does it decides the outcome and then, the lock dropped, takes the
- * request off the server (withdraw()) and stops the timer. Who comes second
- * does nothing.
+ * lock. The winner decides the outcome; later contenders return without effect.
  *
- * Withdrawing and attaching cannot miss each other: @server is set under the
- * caller's lock, where @done is seen; from then on who sets @done goes through
- * the server's lock, and attaching looks at @done under that lock.
+ * An outcome that the kernel makes tells whether a server may have received the
+ * request, so it takes three steps (call_end()):
+ *  1. Set @ending under the caller's lock. From then on no replica is chosen
+ *     (@server stands) and nothing is attached.
+ *  2. Under the server's lock, take the request back if no server received it
+ *     (take_back()). Then none will. A request that was received stays there.
+ *  3. Set @done with what step 2 found. A reply to a received request, or another
+ *     contender, can come before this, and then stands. Otherwise the request is
+ *     taken off the server (withdraw()). Then the timer is stopped.
+ *
+ * Steps 1 and 2 cannot miss an attaching thread: @ending is set before the
+ * server's lock is taken, and attaching looks at @ending under that lock. So
+ * either step 2 finds the request attached, or it is not attached any more.
  *
  * Who holds a call, and why each ends:
  *  - the thread in CALL, WAIT, SEND or CANCEL, for as long as it is there.
@@ -336,15 +344,21 @@ static void doom_children(struct symp_call *call, struct list_head *doomed)
 			list_add_tail(&symp_call_get(child)->doomed, doomed);
 }
 
-/* Take the request off the server, wherever it is there. @call is done. */
-static void withdraw(struct symp_call *call, struct list_head *doomed)
+/*
+ * See that no server receives the request, if none has. @ending is set: the call
+ * has its last server, and is not attached there if it is not now. A move that
+ * waits for room goes on, and finds @ending.
+ *
+ * Return: whether a server may have received it.
+ */
+static bool take_back(struct symp_call *call)
 {
 	struct symp_endpoint *server = call->server;
 	struct symp_room_waiter *moving;
 	bool received;
 
 	if (!server)
-		return;
+		return false;
 	spin_lock(&server->lock);
 	moving = call->moving;
 	if (unlikely(moving && !moving->done)) {
@@ -352,18 +366,35 @@ static void withdraw(struct symp_call *call, struct list_head *doomed)
 		moving->done = true;
 		symp_chore_start(moving->chores, moving->chore);
 	}
-	/* The death of the server takes it off. */
+	received = !call->queued || call->reissues;
+	/* The death of the server takes it off, and nobody receives it. */
+	if (!call->attached || !call->queued || server->dead) {
+		spin_unlock(&server->lock);
+		return received;
+	}
+	symp_call_detach(call);
+	symp_queue_remove(server, call);
+	symp_slice_let_go(server, call->lane, call->request.offset);
+	spin_unlock(&server->lock);
+	symp_call_put(call);
+	return received;
+}
+
+/* Take a request that was received off the server. @call is done. */
+static void withdraw(struct symp_call *call, struct list_head *doomed)
+{
+	struct symp_endpoint *server = call->server;
+
+	spin_lock(&server->lock);
+	/* Likewise. */
 	if (!call->attached || server->dead) {
 		spin_unlock(&server->lock);
 		return;
 	}
-	received = !call->queued;
 	doom_children(call, doomed);
 	symp_call_detach(call);
-	if (!received)
-		symp_queue_remove(server, call);
 	symp_slice_let_go(server, call->lane, call->request.offset);
-	if (received && call->notify && !call->replying) {
+	if (call->notify && !call->replying) {
 		symp_notice_push_cancelled(server, call);
 		call = NULL;
 	}
@@ -401,8 +432,8 @@ static void smooth(u64 *smoothed, u64 time)
  * @status: of that
  *
  * The times stay as they are: they are written when a call attaches, under the
- * server's lock and not once it is done; and withdraw() has been through that lock,
- * or the server received the call under it and now answers.
+ * server's lock and not once it is ending; and take_back() has been through that
+ * lock, or the server received the call under it and now answers.
  */
 void symp_call_ended(struct symp_call *call, int status)
 {
@@ -425,47 +456,69 @@ void symp_call_ended(struct symp_call *call, int status)
 		symp_route_done(call, status, queue_time, service_time);
 }
 
-/*
- * End the calls on the list, and what was made for them. A chain can be long:
- * the list takes the place of recursion.
- */
-static void end_doomed(struct list_head *doomed, int status)
+/* What the outcome @status is called when no server received the request. */
+static int unreceived(int status)
 {
-	struct symp_call *call;
-
-	while ((call = list_first_entry_or_null(doomed, struct symp_call,
-						doomed))) {
-		list_del(&call->doomed);
-		if (settle_without_answer(call, status, 0)) {
-			withdraw(call, doomed);
-			symp_call_disarm(call);
-			if (static_branch_unlikely(&symp_times))
-				symp_call_ended(call, status);
-		}
-		symp_call_put(call);
-		cond_resched();
+	switch (status) {
+	case -ETIMEDOUT:
+		return -ETIME;
+	case -ECONNRESET:
+		return -ECONNABORTED;
+	default:
+		return status;
 	}
+}
+
+/* See the top of this file. Return: whether this was what decided. */
+static bool call_end(struct symp_call *call, int status, u32 needed,
+		     struct list_head *doomed)
+{
+	bool received;
+
+	scoped_guard(spinlock, &call->caller->lock) {
+		if (call->done)
+			return false;
+		WRITE_ONCE(call->ending, true);
+	}
+	received = take_back(call);
+	if (!received)
+		status = unreceived(status);
+	if (!settle_without_answer(call, status, needed))
+		return false;
+	if (received)
+		withdraw(call, doomed);
+	symp_call_disarm(call);
+	if (static_branch_unlikely(&symp_times))
+		symp_call_ended(call, status);
+	return true;
 }
 
 /**
  * symp_call_finish() - the kernel makes the outcome, if there is none yet
  * @call: the call, referenced; no lock held
- * @status: the negative errno
+ * @status: the negative errno. If no server received the request, ETIMEDOUT
+ *	becomes ETIME and ECONNRESET becomes ECONNABORTED
  * @needed: with -EMSGSIZE: what would have been enough
  *
- * May sleep. Return: whether this was what decided.
+ * The calls that a server made for @call end too. A chain can be long: a list
+ * takes the place of recursion. May sleep. Return: whether this was what decided;
+ * if not, there is an outcome already.
  */
 bool symp_call_finish(struct symp_call *call, int status, u32 needed)
 {
+	int for_children = status == -ETIMEDOUT ? status : -ECANCELED;
+	struct symp_call *child;
 	LIST_HEAD(doomed);
 
-	if (!settle_without_answer(call, status, needed))
+	if (!call_end(call, status, needed, &doomed))
 		return false;
-	withdraw(call, &doomed);
-	symp_call_disarm(call);
-	if (static_branch_unlikely(&symp_times))
-		symp_call_ended(call, status);
-	end_doomed(&doomed, status == -ETIMEDOUT ? status : -ECANCELED);
+	while ((child = list_first_entry_or_null(&doomed, struct symp_call,
+						 doomed))) {
+		list_del(&child->doomed);
+		call_end(child, for_children, 0, &doomed);
+		symp_call_put(child);
+		cond_resched();
+	}
 	return true;
 }
 
@@ -539,6 +592,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	INIT_LIST_HEAD(&call->children);
 	call->fetched = false;
 	call->done = false;
+	call->ending = false;
 	call->copying = false;
 	call->timed = false;
 	call->needed = 0;
@@ -548,7 +602,7 @@ static struct symp_call *call_alloc(struct symp_endpoint *ep,
 	call->moving = NULL;
 	call->files = NULL;
 	call->attached = false;
-	call->queued = false;
+	call->queued = true;
 	call->replying = false;
 	call->attached_at = 0;
 	return call;
@@ -653,15 +707,15 @@ err_free_slot:
 }
 
 /*
- * Nobody saw the call: it was never made. False when it has an outcome already,
- * which then stands.
+ * Undo a call that no server has seen. False when it has an outcome already, or
+ * is about to, which then stands.
  */
 static bool call_abandon(struct symp_call *call)
 {
 	struct symp_endpoint *ep = call->caller;
 
 	spin_lock(&ep->lock);
-	if (call->done) {
+	if (call->ending) {
 		spin_unlock(&ep->lock);
 		return false;
 	}
@@ -685,7 +739,7 @@ static bool call_abandon(struct symp_call *call)
  * @call: a call that is attached nowhere
  * @args: of @call
  *
- * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (done), or
+ * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (it ends), or
  * what a program refuses it with.
  */
 int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
@@ -699,7 +753,7 @@ int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
 	if (err)
 		return err;
 	spin_lock(&ep->lock);
-	if (call->done) {
+	if (call->ending) {
 		spin_unlock(&ep->lock);
 		symp_endpoint_put(pick.ep);
 		return -ECANCELED;
@@ -779,8 +833,8 @@ static void park(struct symp_call *call, struct symp_notice **notice)
  * @call: a call with room at its server, filled
  * @keep: after an error it has the room still
  *
- * May sleep. Return: 0; -ESHUTDOWN: choose another server; -ECANCELED: @call is
- * done; -ENOMEM.
+ * May sleep. Return: 0; -ESHUTDOWN: choose another server; -ECANCELED: @call
+ * ends; -ENOMEM.
  */
 int symp_call_attach(struct symp_call *call, bool keep)
 {
@@ -800,8 +854,8 @@ int symp_call_attach(struct symp_call *call, bool keep)
 		return -ESHUTDOWN;
 	if (server->epoch != call->epoch)
 		err = -ESHUTDOWN;
-	/* Set under another lock; who sets it later finds what is attached. */
-	if (READ_ONCE(call->done))
+	/* Set under another lock; see the top of this file. */
+	if (READ_ONCE(call->ending))
 		err = -ECANCELED;
 	if (err) {
 		if (!keep)
@@ -869,7 +923,7 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 		       args->head, args->head_len);
 	symp_pool_put(pool);
 	if (!err && call->deadline && ktime_get_ns() >= call->deadline)
-		err = -ETIMEDOUT;
+		err = -ETIME;
 	if (!err) {
 		symp_stats_request(&call->service->stats, arg->body_len);
 		return symp_call_attach(call, false);
@@ -1092,7 +1146,7 @@ int symp_call_make(struct symp_endpoint *ep, struct symphony_call __user *uarg,
 	if (arg->deadline) {
 		arg->deadline = symp_clock_to_host(arg->deadline);
 		if (ktime_get_ns() >= arg->deadline)
-			return -ETIMEDOUT;
+			return -ETIME;
 	}
 	call = call_alloc(ep, arg, async, cmd);
 	if (!call)

@@ -37,6 +37,8 @@ struct symphony_wait;
  * @made: for the caller's death
  * @spare: on its caller's list of those that are not in use
  * @done: there is an outcome. Set once; also read without the lock
+ * @ending: the kernel is making the outcome: no server is chosen and nothing is
+ *	attached any more. Set once; also read under the server's lock
  * @copying: a replier is writing into @slot
  * @larger: the lane charged for an answer that is not in @slot
  * @timed: @timer was armed and has a reference
@@ -62,7 +64,7 @@ struct symphony_wait;
  *	it then; see files.c. Otherwise NULL
  * @request: the request in the server's queue
  * @attached: the request stands in the server's pool and can be answered
- * @queued: it was not received yet
+ * @queued: no server has received it since it was attached last, or at all
  * @replying: a thread of the server is answering it
  * @reached: id of the replica that had it last; with @attached_at
  * @attached_at: CLOCK_MONOTONIC in ns, when a program may want to know; 0 if not
@@ -90,6 +92,7 @@ struct symp_call {
 	u32 slot;
 	u32 room;
 	bool done;
+	bool ending;
 	bool copying;
 	struct symp_lane *larger;
 	bool timed;

@@ -92,7 +92,7 @@ static int move_reserve(struct symp_move *move)
 	guard(spinlock)(&server->lock);
 	if (server->dead || server->epoch != call->epoch)
 		return -ESHUTDOWN;
-	if (READ_ONCE(call->done))
+	if (READ_ONCE(call->ending))
 		return -ECANCELED;
 	/*
 	 * The caller of a one-way call can be dead, and its lane swept away since
@@ -236,7 +236,6 @@ static void take_queued(struct symp_endpoint *ep, struct symp_service *service,
 			continue;
 		symp_queue_remove(ep, call);
 		symp_call_detach(call);
-		call->queued = false;
 		s->owner = NULL;
 		if (s->files)
 			call->files = symp_files_take(ep, call->request.offset);
@@ -327,6 +326,5 @@ bool symp_move_from_dead(struct symp_call *call, struct symp_pool *pool)
 	    !(recovery & SYMPHONY_CLAIM_REISSUE && call->idempotent &&
 	      call->reissues++ < SYMPHONY_REISSUES_MAX))
 		return false;
-	call->queued = false;
 	return move_call(call, NULL, pool);
 }

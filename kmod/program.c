@@ -361,7 +361,7 @@ bool symp_program_may_refuse(int err)
 	case -EPERM:
 	case -EBUSY:
 	case -ECONNREFUSED:
-	case -ETIMEDOUT:
+	case -ETIME:
 		return true;
 	default:
 		return false;

@@ -423,7 +423,7 @@ void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
  * @pool: (out) the server's pool, referenced
  * @limit: (out) what was in the way
  *
- * Return: 0, -ESHUTDOWN, -EMSGSIZE, -EAGAIN, -ETIMEDOUT, -ERESTARTSYS,
+ * Return: 0, -ESHUTDOWN, -EMSGSIZE, -EAGAIN, -ETIME (the deadline), -ERESTARTSYS,
  * -ECANCELED (@call is done).
  */
 int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
@@ -469,6 +469,8 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		err = ep->dead || w.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 0;
 	} else {
 		symp_room_leave(ep, lane, &w);
+		if (err == -ETIMEDOUT)
+			err = -ETIME;
 		err = err ?: -ECANCELED;
 	}
 out:

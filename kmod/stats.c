@@ -40,12 +40,14 @@ void symp_stats_failure(struct symp_stats *stats, int status)
 
 	switch (status) {
 	case -ETIMEDOUT:
+	case -ETIME:
 		what = SYMP_STAT_TIMEOUTS;
 		break;
 	case -ECANCELED:
 		what = SYMP_STAT_CANCELS;
 		break;
 	case -ECONNRESET:
+	case -ECONNABORTED:
 		what = SYMP_STAT_RESETS;
 		break;
 	}

@@ -103,7 +103,7 @@ TEST_F(cancel, after_death_is_ealready)
 {
 	ep_close(&self->duo.server);
 	EXPECT_EQ(-EALREADY, cancel(self));
-	EXPECT_EQ(0, outcome_is(self, -ECONNRESET));
+	EXPECT_EQ(0, outcome_is(self, -ECONNABORTED));
 }
 
 TEST_F(cancel, after_the_outcome_was_received_is_esrch)

@@ -111,7 +111,7 @@ TEST_F(fds, of_a_late_request_are_closed)
 	call.deadline = dev_after(DEV_BEAT);
 	ASSERT_EQ(0, send_probe_as(&self->f, &call));
 	EXPECT_TRUE(probe_is_closed(&self->f.probe));
-	EXPECT_EQ(-ETIMEDOUT, ep_fetch(&self->f.client, &cookie));
+	EXPECT_EQ(-ETIME, ep_fetch(&self->f.client, &cookie));
 }
 
 TEST_F(fds, of_a_request_that_waits_end_with_its_sender)
@@ -192,7 +192,7 @@ TEST_F(fds, are_closed_when_there_is_no_other_replica)
 
 	ASSERT_EQ(0, send_probe(&self->f));
 	ep_close(&self->f.server);
-	EXPECT_EQ(-ECONNRESET, ep_fetch(&self->f.client, &cookie));
+	EXPECT_EQ(-ECONNABORTED, ep_fetch(&self->f.client, &cookie));
 	EXPECT_TRUE(probe_is_closed(&self->f.probe));
 }
 

@@ -398,7 +398,7 @@ TEST_F(netlink, tells_what_became_of_calls)
 	call = ep_request(svc, NULL, 0);
 	call.deadline = dev_after(20);
 	ASSERT_EQ(0, ep_send(&self->ep, &call));
-	EXPECT_EQ(-ETIMEDOUT, ep_fetch(&self->ep, &cookie));
+	EXPECT_EQ(-ETIME, ep_fetch(&self->ep, &cookie));
 	call = ep_request(svc, NULL, 0);
 	ASSERT_EQ(0, ep_send(&self->ep, &call));
 	ASSERT_EQ(0, ep_cancel(&self->ep, call.id, call.slot));

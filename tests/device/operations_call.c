@@ -183,7 +183,7 @@ static int call_late_prepare(struct trial *t)
 
 static const char *call_late_verify(struct trial *t)
 {
-	if (!t->ret && (t->call.status != -ETIMEDOUT ||
+	if (!t->ret && (t->call.status != -ETIME ||
 		     t->call.offset != SYMPHONY_NO_OFFSET))
 		return "not the outcome";
 	return t->ret ? no_call(t) : NULL;

@@ -229,7 +229,8 @@ static void collect(struct __test_metadata *_metadata, struct _test_data_recover
 
 		ASSERT_LT(cookie, SENDS);
 		EXPECT_EQ(1, ++outcomes[cookie]);
-		EXPECT_EQ(cookie < ANSWERED || cookie >= moved ? 0 : -ECONNRESET, status);
+		EXPECT_EQ(cookie < ANSWERED || cookie >= moved ? 0 :
+			  cookie < TAKEN ? -ECONNRESET : -ECONNABORTED, status);
 	}
 	EXPECT_TRUE(ep_is_quiet(&self->client));
 	EXPECT_TRUE(ep_is_quiet(&self->other));
@@ -251,12 +252,12 @@ TEST_F(recovery, gives_each_call_the_outcome_of_its_state)
 
 		ASSERT_EQ(0, caller_join(caller, DEV_LONG));
 		EXPECT_EQ(0, caller->ret);
-		EXPECT_EQ(i < first ? -ECONNRESET : 0, caller->call.status);
+		EXPECT_EQ(i >= first ? 0 : i ? -ECONNABORTED : -ECONNRESET, caller->call.status);
 	}
 	EXPECT_TRUE(ep_is_quiet(&self->heir));
 }
 
-TEST_F(recovery, is_econnreset_when_no_replica_is_left)
+TEST_F(recovery, says_what_was_received_when_no_replica_is_left)
 {
 	make_all(_metadata, self, variant->call_flags);
 	ASSERT_EQ(0, end_victim(&self->victim, variant->closed));
@@ -264,7 +265,7 @@ TEST_F(recovery, is_econnreset_when_no_replica_is_left)
 	for (int i = 0; i < CALLS; i++) {
 		ASSERT_EQ(0, caller_join(&self->callers[i], DEV_LONG));
 		EXPECT_EQ(0, self->callers[i].ret);
-		EXPECT_EQ(-ECONNRESET, self->callers[i].call.status);
+		EXPECT_EQ(i ? -ECONNABORTED : -ECONNRESET, self->callers[i].call.status);
 	}
 }
 
@@ -294,6 +295,30 @@ TEST(reissue_has_an_end)
 	}
 	EXPECT_EQ(-ECONNRESET, ep_fetch(&client, &cookie));
 	EXPECT_EQ(7, cookie);
+	ep_close(&client);
+}
+
+/* Although it waits in a queue: it may be done by one that died. */
+TEST(reissued_call_was_received)
+{
+	struct symphony_call call;
+	struct kid victim, heir;
+	struct ep client;
+	__u64 svc, cookie;
+
+	dev_begin();
+	ASSERT_EQ(0, start(&victim, REISSUE));
+	ASSERT_EQ(0, ep_join(&client, MIB));
+	ASSERT_EQ(0, ep_resolve(&client, "svc", &svc));
+	call = ep_request(svc, NULL, 0);
+	call.flags = SYMPHONY_CALL_IDEMPOTENT;
+	call.deadline = dev_after(10 * DEV_BEAT);
+	ASSERT_EQ(0, ep_send(&client, &call));
+	ASSERT_EQ(0, told(&victim, TAKE));
+	ASSERT_EQ(0, start(&heir, REISSUE));
+	ASSERT_EQ(0, end_victim(&victim, false));
+	EXPECT_EQ(-ETIMEDOUT, ep_fetch(&client, &cookie));
+	kid_kill(&heir, SIGKILL);
 	ep_close(&client);
 }
 

@@ -95,7 +95,7 @@ static void *hammer_run(void *arg)
 
 		if (!ret) {
 			hammer->done++;
-		} else if (ret == -ECONNRESET) {
+		} else if (ret == -ECONNRESET || ret == -ECONNABORTED) {
 			hammer->reset++;
 		} else if (ret == -ECONNREFUSED) {
 			hammer->refused++;
@@ -192,7 +192,7 @@ TEST_F(restart, replicas_of_a_dead_one_keep_their_calls)
 	}
 	kid_kill(&self->kids[0], SIGKILL);
 	while ((msg = ep_next(&self->client, 5 * DEV_BEAT))) {
-		EXPECT_EQ(-ECONNRESET, msg->status);
+		EXPECT_EQ(-ECONNABORTED, msg->status);
 		reset++;
 	}
 	while ((msg = ep_next(&other, -1))) {

@@ -314,7 +314,7 @@ TEST_F(router, is_told_how_calls_end)
 	ep_close(&self->replica[2]);
 	self->replica[2].fd = -1;
 	EXPECT_EQ(3, bss->told);
-	EXPECT_EQ(-ECONNRESET, bss->over.status);
+	EXPECT_EQ(-ECONNABORTED, bss->over.status);
 	EXPECT_EQ(id, bss->over.endpoint);
 	/* What never reaches a replica is not told. */
 	bss->answer = -EACCES;
@@ -454,7 +454,7 @@ TEST_F(router, needs_known_flags)
 
 TEST_F(router, refuses)
 {
-	static const int errors[] = { EACCES, EPERM, EBUSY, ECONNREFUSED, ETIMEDOUT };
+	static const int errors[] = { EACCES, EPERM, EBUSY, ECONNREFUSED, ETIME };
 	struct bpf_link *link = attach(self);
 
 	ASSERT_NE(NULL, link);
@@ -638,7 +638,7 @@ TEST_F(router, routes_what_moves)
 	self->puppet->bss->answer = -EACCES;
 	ep_close(&server[1]);
 	server[1].fd = -1;
-	EXPECT_EQ(-ECONNRESET, ep_fetch(&self->client, &cookie));
+	EXPECT_EQ(-ECONNABORTED, ep_fetch(&self->client, &cookie));
 	EXPECT_EQ(78, cookie);
 	bpf_link__destroy(link);
 }

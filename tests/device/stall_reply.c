@@ -365,7 +365,7 @@ TEST_F(stall, reader_of_the_owners_memory_does_not_hold_up_its_death)
 	ASSERT_EQ(0, stall_hit(&self->stall));
 	start = dev_now();
 	EXPECT_EQ(128 + SIGKILL, kid_kill(&kid, SIGKILL));
-	EXPECT_EQ(0, outcome_is(self, -ECONNRESET));
+	EXPECT_EQ(0, outcome_is(self, -ECONNABORTED));
 	EXPECT_LE(dev_now() - start, SOON);
 	ASSERT_EQ(0, stall_end(&self->stall, 4));
 	pthread_join(reader.thread, NULL);

@@ -68,7 +68,8 @@ static void fault(struct peer *peer, const char *what, long detail)
 
 static bool is_kernel_outcome(int status)
 {
-	return status == -ECONNRESET || status == -ETIMEDOUT || status == -ECANCELED;
+	return status == -ECONNRESET || status == -ECONNABORTED || status == -ETIMEDOUT ||
+	       status == -ETIME || status == -ECANCELED;
 }
 
 static void check_answer(struct peer *peer, __u64 seed, int status, __u32 needed,
@@ -181,7 +182,7 @@ static void *receiver(void *arg)
 static bool is_refusal(int ret)
 {
 	return ret == -ECONNREFUSED || ret == -EAGAIN || ret == -ENOBUFS ||
-	       ret == -EDQUOT || ret == -ETIMEDOUT || ret == -EINTR;
+	       ret == -EDQUOT || ret == -ETIME || ret == -EINTR;
 }
 
 static struct symphony_call random_call(struct peer *peer, __u64 *state,

@@ -215,7 +215,7 @@ static void check(struct client *client, __u64 nr, int status, const void *answe
 		fault("a second outcome", nr);
 		return;
 	}
-	if (status == -ECONNRESET && !(storm->flags & SYMPHONY_CLAIM_REISSUE)) {
+	if ((status == -ECONNRESET || status == -ECONNABORTED) && !(storm->flags & SYMPHONY_CLAIM_REISSUE)) {
 		storm->reset[client->index]++;
 		return;
 	}

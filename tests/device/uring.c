@@ -224,7 +224,7 @@ TEST_F(uring, is_told_what_the_kernel_decides)
 		ASSERT_TRUE(put_call(self, i));
 	self->calls[0].deadline = dev_after(DEV_BEAT);
 	ASSERT_LT(0, ring_submit(&self->client));
-	EXPECT_EQ(-ETIMEDOUT, outcome(self, 0));
+	EXPECT_EQ(-ETIME, outcome(self, 0));
 	cancel.id = self->calls[1].id;
 	cancel.slot = self->calls[1].slot;
 	ASSERT_TRUE(ring_put(&self->client, CLIENT, SYMPHONY_IOC_CANCEL, &cancel, 99));
@@ -241,7 +241,7 @@ TEST_F(uring, is_told_what_the_kernel_decides)
 	}
 	EXPECT_EQ(-ESRCH, ring_do(&self->client, CLIENT, SYMPHONY_IOC_CANCEL, &cancel));
 	ep_close(SERVER);
-	EXPECT_EQ(-ECONNRESET, outcome(self, 2));
+	EXPECT_EQ(-ECONNABORTED, outcome(self, 2));
 }
 
 TEST_F(uring, refuses_what_is_wrong)

@@ -116,7 +116,7 @@ static void begin(struct stage *stage, const struct symphony_msg *msg)
 	call.reply_max = sizeof(job->root);
 	/* When the parent is over, its notice is on its way. */
 	ret = ep_send(&stage->ep, &call);
-	stage->lost += ret && ret != -ESRCH && ret != -ETIMEDOUT;
+	stage->lost += ret && ret != -ESRCH && ret != -ETIME;
 }
 
 static void stop(struct stage *stage, __u64 id)
@@ -217,8 +217,8 @@ static void *demand(void *arg)
 		if (root < client->end && under_way < WINDOW) {
 			int ret = make_root(client, root);
 
-			client->wrong += ret && ret != -ETIMEDOUT;
-			client->late += ret == -ETIMEDOUT;
+			client->wrong += ret && ret != -ETIME;
+			client->late += ret == -ETIME;
 			under_way += !ret;
 			root++;
 			continue;
@@ -230,8 +230,9 @@ static void *demand(void *arg)
 		}
 		over[msg->cookie] = true;
 		client->done += !msg->status;
-		client->late += msg->status == -ETIMEDOUT;
-		client->wrong += msg->status && msg->status != -ETIMEDOUT;
+		client->late += msg->status == -ETIMEDOUT || msg->status == -ETIME;
+		client->wrong += msg->status && msg->status != -ETIMEDOUT &&
+				 msg->status != -ETIME;
 		ep_release(&client->ep, msg);
 		under_way--;
 	}

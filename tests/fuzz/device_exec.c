@@ -514,7 +514,8 @@ static void joined(unsigned int file, const struct symphony_join *join)
 
 static bool is_outcome(int status)
 {
-	return !status || status == -ECONNRESET || status == -ETIMEDOUT ||
+	return !status || status == -ECONNRESET || status == -ECONNABORTED ||
+	       status == -ETIMEDOUT || status == -ETIME ||
 	       status == -ECANCELED || status == -EMSGSIZE || status == -ECONNREFUSED;
 }
 

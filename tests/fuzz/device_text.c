@@ -122,7 +122,7 @@ static const char *const none[] = { NULL };
 #define ERRNOS(...)	(const int []){ __VA_ARGS__, 0 }
 #define SEND_ERRNOS								\
 	ERRNOS(ENOENT, ECONNREFUSED, EMSGSIZE, EAGAIN, ENOBUFS, EDQUOT,		\
-	       ETIMEDOUT, ESRCH, EINTR, EBADF, ELOOP)
+	       ETIME, ESRCH, EINTR, EBADF, ELOOP)
 
 const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 	[FZ_OPEN] = { "open", .field = { PSEUDO("nonblock", FZF_NUM, NUM(0)) } },
@@ -170,7 +170,7 @@ const struct fz_kind_info fz_kinds[FZ_KINDS] = {
 		"call", SYMPHONY_IOC_CALL, sizeof(struct symphony_call),
 		/* With an id it is a WAIT. */
 		ERRNOS(ENOENT, ECONNREFUSED, EMSGSIZE, EAGAIN, ENOBUFS, EDQUOT,
-		       ETIMEDOUT, ESRCH, EINTR, EBADF, ELOOP, EBUSY),
+		       ETIME, ESRCH, EINTR, EBADF, ELOOP, EBUSY),
 		CALL,
 	},
 	[FZ_SEND] = {

@@ -230,7 +230,7 @@ TEST_F(claim, fail_ends_the_calls_of_a_dead_replica)
 	until(self, &received.count, 1);
 	until(self, &self->outcome.count, 1);
 	EXPECT_EQ(-ECONNRESET, received.error);
-	EXPECT_EQ(-ECONNRESET, self->outcome.error);
+	EXPECT_EQ(-ECONNABORTED, self->outcome.error);
 }
 
 TEST_F(claim, requeue_saves_what_was_not_received)

@@ -40,7 +40,7 @@ bool caller_dead;
 byte caller_pool = ENDPOINT;
 byte slot;
 bool slot_owner;	/* slice->owner is the call */
-bool done, fetched, copying, timed, waiter;
+bool done, ending, fetched, copying, timed, waiter;
 bool in_slot;		/* call->offset is the slot */
 bool answer_queued;	/* SEND: the outcome is in the caller's queue */
 bool server;		/* call->server is set */
@@ -70,6 +70,8 @@ bool task;		/* the caller's thread */
 byte outcomes;		/* that were set */
 byte heard;		/* times that the caller was told one */
 bool never_made;	/* the caller was told that there is no call */
+bool taken;		/* a server received it */
+bool unreceived;	/* the outcome says that none did */
 bool owed;		/* the server, to be told that nobody waits */
 bool told;		/* it was */
 bool faulted;		/* a thread in REPLY, once */
@@ -182,18 +184,33 @@ inline detach()
 	request_owner = false
 }
 
-/* Take the request off the server. @done is set, so @server stands. */
-inline withdraw()
+/* See that nobody receives the request, if nobody has. @ending is set, so @server stands. */
+inline take_back()
 {
 	if
 	:: !server
 	:: atomic { server && locked(server_lock) ->
 		use(held);
+		received = taken;
 		if
 		:: QUEUED ->
 			detach();
 			slice_free(request);
 			put(held, SERVER)
+		:: else
+		fi
+	}
+	fi
+}
+
+/* Take a request that was received off the server. */
+inline withdraw()
+{
+	if
+	:: !received
+	:: atomic { received && locked(server_lock) ->
+		use(held);
+		if
 		:: RECEIVED || REPLYING ->
 			detach();
 			slice_let_go(request);
@@ -213,29 +230,39 @@ inline withdraw()
 	fi
 }
 
-/* symp_call_finish(). Who calls it has a reference; @lost: what to do then. */
+/* symp_call_finish(). Who calls it has a reference. */
 inline finish()
 {
-#ifdef BREAK_WITHDRAW_BEFORE_DONE
-	withdraw();
-#endif
 	atomic { locked(caller_lock) ->
 		use(held);
 		if
-#ifndef BREAK_DONE_TWICE
 		:: done
-#endif
-		:: else -> settle(false); won = true
+		:: else -> ending = true; ends = true
 		fi
 	};
+#ifndef BREAK_SETTLE_BEFORE_TAKING_BACK
+	if :: ends -> take_back() :: else fi;
+#endif
+	atomic { locked(caller_lock) ->
+		if
+#ifndef BREAK_DONE_TWICE
+		:: !ends || done
+#else
+		:: !ends
+#endif
+		:: else -> settle(false); won = true; unreceived = !received
+		fi;
+		ends = false
+	};
+#ifdef BREAK_SETTLE_BEFORE_TAKING_BACK
+	if :: won -> settle_end(); take_back() :: else fi;
+#endif
 	if
 	:: won ->
 		settle_end();
-#ifndef BREAK_WITHDRAW_BEFORE_DONE
 		withdraw();
-#endif
-		atomic { disarm(); won = false }
-	:: else
+		atomic { disarm(); won = false; received = false }
+	:: else -> received = false
 	fi
 }
 
@@ -259,7 +286,9 @@ inline await()
 		fi
 	od;
 	if
-	:: err == ETIMEDOUT -> finish(); err = OK
+	:: err == ETIMEDOUT ->
+		finish();
+		err = OK
 	:: err == ERESTARTSYS ->
 		atomic { locked(caller_lock) ->
 			if
@@ -292,7 +321,7 @@ inline process_releases_answer()
 proctype caller()
 {
 	mtype err = OK;
-	bool again, won, waking;
+	bool again, ends, received, won, waking;
 
 	/* call_register(): reserve the slot. */
 	atomic { locked(caller_lock) ->
@@ -316,10 +345,10 @@ proctype caller()
 		/* symp_call_route() */
 		atomic { locked(caller_lock) ->
 			if
-			:: done -> err = ECANCELED
-			:: !done && server_dead -> err = ECONNREFUSED
+			:: ending -> err = ECANCELED
+			:: !ending && server_dead -> err = ECONNREFUSED
 			/* Or it is on its way out. */
-			:: !done && !(again && server_dead) -> server = true; err = OK
+			:: !ending && !(again && server_dead) -> server = true; err = OK
 			fi
 		};
 		if :: err != OK -> break :: else fi;
@@ -350,10 +379,10 @@ proctype caller()
 			:: server_dead && err == EFAULT
 			:: !server_dead && err == EFAULT -> slice_free(request)
 #ifndef BREAK_ATTACH_WITHOUT_LOOKING
-			:: !server_dead && err == OK && done ->
+			:: !server_dead && err == OK && ending ->
 				slice_free(request);
 				err = ECANCELED
-			:: !server_dead && err == OK && !done ->
+			:: !server_dead && err == OK && !ending ->
 #else
 			:: !server_dead && err == OK ->
 #endif
@@ -380,7 +409,7 @@ next:
 		atomic { locked(caller_lock) ->
 			if
 #ifndef BREAK_ABANDON_WITHOUT_LOOKING
-			:: done -> err = OK
+			:: ending -> err = OK
 #endif
 			:: else ->
 				done = true;
@@ -448,7 +477,7 @@ end:	atomic { locked(caller_lock) && answer_queued && !caller_dead ->
 
 proctype canceller()
 {
-	bool won, waking;
+	bool ends, received, won, waking;
 
 	/* call_find_locked() */
 end:	atomic { locked(caller_lock) && (slot_owner || fetched || never_made) ->
@@ -465,7 +494,7 @@ out:
 
 proctype timer()
 {
-	bool won, waking;
+	bool ends, received, won, waking;
 
 end:	atomic { timer_armed -> timer_armed = false };
 	/* expire() */
@@ -588,6 +617,7 @@ proctype server_thread()
 
 end:	atomic { locked(server_lock) && QUEUED && !server_dead ->
 		queued = false;
+		taken = true;
 		request = request | USER
 	};
 	if
@@ -634,7 +664,7 @@ end:	atomic { locked(server_lock) && notice_queued && !server_dead ->
 /* symp_endpoint_kill() */
 proctype server_death()
 {
-	bool had_request, had_notice, won, waking;
+	bool had_request, had_notice, ends, received, won, waking;
 
 	atomic { locked(server_lock) ->
 		server_dead = true;
@@ -659,7 +689,7 @@ proctype server_death()
 
 proctype caller_death()
 {
-	bool had_call, won, waking;
+	bool had_call, ends, received, won, waking;
 
 	atomic { locked(caller_lock) ->
 		caller_dead = true;
@@ -719,6 +749,7 @@ init {
 	timeout -> atomic {
 		assert(returned && held == 0 && !timer_armed);
 		assert(outcomes == (never_made -> 0 : 1));
+		assert(!unreceived || !taken);
 		assert(heard <= outcomes && (caller_dead || heard == outcomes));
 		assert(caller_dead || slot == FREE);
 		assert(server_dead || (request == FREE && !attached));

@@ -36,7 +36,7 @@ byte version;		/* which array it is */
 byte readers;		/* in pick() */
 
 /* caller->lock */
-bool done;
+bool done, ending;
 byte server = NONE;
 
 /* Each replica's lock; the sections are atomic steps. */
@@ -70,6 +70,8 @@ bool old_pool;
 byte left = NONE;	/* @from of that which leaves */
 
 bool occupied;		/* B is, with something else */
+bool taken;		/* a server received it */
+bool unreceived;	/* the outcome says that none did */
 byte outcomes;
 bool never_made, returned;
 
@@ -132,12 +134,13 @@ inline settle()
 	put(held, SLOT)
 }
 
-inline withdraw(x)
+inline take_back(x)
 {
 	if
 	:: server == NONE
 	:: atomic { server != NONE -> x = server;
 		use(held);
+		received = taken;
 		if
 #ifndef BREAK_WITHDRAW_FORGETS_MOVE
 		:: moving && !work_done ->
@@ -148,6 +151,24 @@ inline withdraw(x)
 #endif
 		:: else
 		fi;
+		if
+		:: attached && queued ->
+			detach(x);
+			room_free(x);
+			put(held, SERVER(x))
+		:: else
+		fi;
+		x = NONE
+	}
+	fi
+}
+
+inline withdraw(x)
+{
+	if
+	:: !received
+	:: atomic { received -> x = server;
+		use(held);
 		if
 		:: attached ->
 			detach(x);
@@ -166,13 +187,22 @@ inline finish(x)
 		use(held);
 		if
 		:: done
-		:: else -> settle(); won = true
+		:: else -> ending = true; ends = true
 		fi
+	};
+	if :: ends -> take_back(x) :: else fi;
+	atomic {
+		if
+		:: !ends || done
+		:: else -> settle(); won = true; unreceived = !received
+		fi;
+		ends = false
 	};
 	if
 	:: won -> withdraw(x); won = false
 	:: else
-	fi
+	fi;
+	received = false
 }
 
 /* symp_service_pick() and symp_call_route(), to @x */
@@ -204,7 +234,7 @@ inline route(x)
 		seen = 0;
 		if
 		:: err != OK
-		:: err == OK && done -> err = ECANCELED
+		:: err == OK && ending -> err = ECANCELED
 		:: else -> assert(!attached); server = x
 		fi
 	}
@@ -217,10 +247,10 @@ inline attach(x, keep, moves)
 		if
 		:: dead[x] -> err = ESHUTDOWN
 #ifndef BREAK_ATTACH_WITHOUT_LOOKING
-		:: !dead[x] && done -> err = ECANCELED
+		:: !dead[x] && ending -> err = ECANCELED
 #endif
 #ifndef BREAK_ATTACH_WITHOUT_EPOCH
-		:: !dead[x] && !done && epoch[x] != at_epoch -> err = ESHUTDOWN
+		:: !dead[x] && !ending && epoch[x] != at_epoch -> err = ESHUTDOWN
 #endif
 		:: else -> err = OK
 		fi;
@@ -303,7 +333,7 @@ proctype caller()
 		/* call_abandon() */
 		atomic {
 			if
-			:: done
+			:: ending
 			:: else -> done = true; never_made = true; put(held, SLOT)
 			fi
 		}
@@ -316,7 +346,7 @@ proctype caller()
 
 proctype canceller()
 {
-	bool won;
+	bool ends, received, won;
 	byte x = NONE;
 
 	atomic { held != 0 || done ->
@@ -333,11 +363,12 @@ out:
 /* RECV and REPLY, again and again. */
 proctype server_thread(byte x)
 {
-	bool won;
+	bool ends, received, won;
 
 end:	do
 	:: atomic { owner[x] && queued && !dead[x] ->
 		queued = false;
+		taken = true;
 		inside[x] = true
 	};
 		/* symp_reply() */
@@ -395,7 +426,7 @@ inline move_start(taker, where)
 proctype mover()
 {
 	mtype err = OK;
-	bool won;
+	bool ends, received, won;
 	byte x = NONE, at_epoch, seen;
 
 end:	do
@@ -413,7 +444,7 @@ again:
 					if
 					:: dead[x] || epoch[x] != at_epoch -> err = ESHUTDOWN
 #ifndef BREAK_MOVE_WAITS_WITHOUT_LOOKING
-					:: !(dead[x] || epoch[x] != at_epoch) && done ->
+					:: !(dead[x] || epoch[x] != at_epoch) && ending ->
 						err = ECANCELED
 #endif
 					:: else ->
@@ -527,7 +558,6 @@ inline take_over(old, new)
 			if
 			:: !dead[old] && owner[old] && queued ->
 				detach(old);
-				queued = false;
 				give(held, SERVER(old), TAKER(old));
 			:: else -> taking = false
 			fi
@@ -553,7 +583,7 @@ inline take_over(old, new)
 
 proctype takeovers()
 {
-	bool taking, won;
+	bool taking, ends, received, won;
 	byte x = NONE;
 
 	take_over(A, B);
@@ -593,7 +623,7 @@ proctype unclaim()
 /* symp_endpoint_kill() */
 proctype death(byte it)
 {
-	bool won, had;
+	bool ends, received, won, had;
 	byte x = NONE;
 
 	atomic { EMPTY(it) ->
@@ -609,7 +639,7 @@ proctype death(byte it)
 	};
 	/* symp_move_from_dead() */
 	if
-	:: atomic { had && !done -> queued = false; move_start(TAKER(it), NONE) }
+	:: atomic { had && !done -> move_start(TAKER(it), NONE) }
 	:: had -> finish(x); atomic { put(held, TAKER(it)) }
 	:: !had
 	fi;
@@ -679,6 +709,7 @@ init {
 	timeout -> atomic {
 		assert(returned && held == 0 && done);
 		assert(outcomes == (never_made -> 0 : 1));
+		assert(!unreceived || !taken);
 		assert(!move_there && !move_queued && !old_pool);
 		assert(lane[A] == NOBODY && lane[B] == NOBODY);
 		assert(dead[A] || (request[A] == FREE && room[A] == 1));

@@ -379,6 +379,7 @@ static void check_kernels(struct check *check, struct call *call)
 	bool caused;
 
 	switch (outcome->err) {
+	case -ETIME:
 	case -ETIMEDOUT:
 		tally->timeouts++;
 		caused = made->flags & (F_DEADLINE | F_PARENT);
@@ -390,6 +391,7 @@ static void check_kernels(struct check *check, struct call *call)
 			 was_cancelled(check, outcome->id, WORKED) ||
 			 was_cancelled(check, outcome->id, UNKNOWN);
 		break;
+	case -ECONNABORTED:
 	case -ECONNRESET:
 		tally->resets++;
 		caused = lost_its_server(check, call);
@@ -408,6 +410,8 @@ static void check_kernels(struct check *check, struct call *call)
 	}
 	if (!caused)
 		wrong(check, outcome, "an outcome without a cause");
+	if (call->nr_received && (outcome->err == -ETIME || outcome->err == -ECONNABORTED))
+		wrong(check, outcome, "received, and the outcome says that it was not");
 	if (outcome->ep || outcome->flags & F_ERROR)
 		wrong(check, outcome, "an outcome of the kernel's with a sender");
 	if (call->nr_taken)
@@ -440,7 +444,7 @@ static bool timed_out(const struct call *call)
 
 	if ((call->made->flags & late) == late)
 		return true;
-	return call->outcome && call->outcome->err == -ETIMEDOUT;
+	return call->outcome && (call->outcome->err == -ETIMEDOUT || call->outcome->err == -ETIME);
 }
 
 /* It asked for the notice, and had an outcome before it could say that it has no room. */

@@ -342,6 +342,28 @@ TEST_F(checker, passes_a_timeout)
 	EXPECT_EQ(0, faults(self));
 }
 
+TEST_F(checker, sees_a_received_call_that_is_said_not_to_be)
+{
+	struct record *over;
+
+	made(self, F_DEADLINE);
+	received(self, SERVER);
+	over = outcome(self, -ETIME);
+	EXPECT_EQ(1, faults(self));
+	over->err = -ETIMEDOUT;
+	EXPECT_EQ(0, faults(self));
+	over->err = -ECONNABORTED;
+	end(self, SERVER, 0);
+	EXPECT_EQ(1, faults(self));
+}
+
+TEST_F(checker, passes_a_timeout_of_what_nobody_received)
+{
+	made(self, F_DEADLINE);
+	outcome(self, -ETIME);
+	EXPECT_EQ(0, faults(self));
+}
+
 TEST_F(checker, sees_a_cancel_that_nobody_asked_for)
 {
 	made(self, 0);

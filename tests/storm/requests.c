@@ -152,7 +152,7 @@ static bool is_refusal(int err)
 {
 	switch (-err) {
 	case ENOENT: case ECONNREFUSED: case EMSGSIZE: case EAGAIN: case ENOBUFS:
-	case EDQUOT: case ETIMEDOUT: case ESRCH: case EINTR:
+	case EDQUOT: case ETIME: case ESRCH: case EINTR:
 		return true;
 	}
 	return false;

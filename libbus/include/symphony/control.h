@@ -120,9 +120,9 @@ struct sbus_endpoint_info {
  * @activator: endpoint id of that, 0 for none
  * @replies: calls that were answered, ever
  * @error_replies: of these, by an error of the extension's
- * @timeouts: calls that came to ETIMEDOUT
+ * @timeouts: calls that came to ETIMEDOUT or ETIME
  * @cancels: ECANCELED
- * @resets: ECONNRESET
+ * @resets: ECONNRESET or ECONNABORTED
  * @others: too large an answer, or the caller died
  * @refusals: calls that were never made, as a program refused them or nobody was there
  * @queue_times: calls by the time from when they were there to when they were received:

@@ -26,11 +26,11 @@ static struct {
 
 static const int results[] = {
 	0, 0, 0, -EAGAIN, -ENOBUFS, -EDQUOT, -ESRCH, -ECONNREFUSED, -ENOENT, -EMSGSIZE,
-	-ETIMEDOUT, -EINTR, -ENOMEM, -EPERM, -ESHUTDOWN, -EFAULT,
+	-ETIME, -EINTR, -ENOMEM, -EPERM, -ESHUTDOWN, -EFAULT,
 };
 static const int statuses[] = {
-	0, 0, 0, 0, -ECONNRESET, -ETIMEDOUT, -ECANCELED, -EMSGSIZE, -ECONNREFUSED, -ESHUTDOWN,
-	-1, -4095,
+	0, 0, 0, 0, -ECONNRESET, -ECONNABORTED, -ETIMEDOUT, -ETIME, -ECANCELED, -EMSGSIZE,
+	-ECONNREFUSED, -ESHUTDOWN, -1, -4095,
 };
 
 #define CHOOSE(list, n) ((list)[(n) % (sizeof(list) / sizeof(*(list)))])

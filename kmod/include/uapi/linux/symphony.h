@@ -189,8 +189,10 @@ enum symphony_limit {
  * @body_len: bytes of body
  * @content_type: enum symphony_content
  * @status: REPLY: 0, or the negative errno of an outcome the kernel made:
- *	ECONNRESET (the replica died), ETIMEDOUT (the deadline passed),
- *	ECANCELED, EMSGSIZE (the reply was larger than the room; see @needed),
+ *	ECONNRESET (a replica that had received the request died),
+ *	ECONNABORTED (the replica died, and none had received the request),
+ *	ETIMEDOUT (the deadline passed; a replica may have received the
+ *	request), ETIME (the deadline passed, and none had), ECANCELED, EMSGSIZE (the reply was larger than the room; see @needed),
  *	ECONNREFUSED (the activator gave the service up). CANCELLED: likewise;
  *	ESHUTDOWN when the caller died
  * @needed: REPLY with EMSGSIZE: the @reply_max that would have held it; 0: it
@@ -462,7 +464,7 @@ struct symphony_service {
  * @cookie: SEND: comes back in the outcome
  * @parent: id of the received call that this one is made for; 0 for none. The
  *	earlier of both deadlines counts. When @parent has an outcome before it
- *	was answered, so has this one: ECANCELED, or ETIMEDOUT if that was
+ *	was answered, so has this one: ECANCELED, or ETIMEDOUT or ETIME if that was
  *	@parent's
  * @parent_slot: the offset of its message; 0 without @parent
  * @nr_fds: how many file descriptors go with it, at most SYMPHONY_FDS_MAX
@@ -501,10 +503,10 @@ struct symphony_service {
  * too large for the receiver's pool, or @reply_max for the caller's), EAGAIN
  * (SEND, DONTWAIT: no room at the receiver now), ENOBUFS (no room in the
  * caller's own pool for the answer: RELEASE something), EDQUOT (too many
- * calls without an outcome fetched, or files), ETIMEDOUT (the deadline passed, or
+ * calls without an outcome fetched, or files), ETIME (the deadline passed, or
  * there was no room by then), ESRCH (@parent is not a call to answer), EINTR,
  * EBADF and ELOOP (see struct symphony_fds). And
- * EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT when a BPF program refuses it.
+ * EACCES, EPERM, EBUSY, ECONNREFUSED or ETIME when a BPF program refuses it.
  */
 struct symphony_call {
 	__u32 size;

@@ -135,11 +135,11 @@ struct symphony_change {
  * struct symphony_route_ops - chooses among the replicas of a service
  * @route: choose for one call, with bpf_symphony_select(). 0, or the negative
  *	errno with which the call is refused: EACCES, EPERM, EBUSY, ECONNREFUSED
- *	or ETIMEDOUT. Without a choice it is the built-in policy's: the replica
+ *	or ETIME. Without a choice it is the built-in policy's: the replica
  *	with the fewest calls, among equals in turn. Asked again when the chosen
  *	replica goes before the call has reached it; also when that one died or
  *	was replaced and the call moves: to refuse it then ends it with
- *	ECONNRESET
+ *	ECONNRESET, or ECONNABORTED if no replica had received it
  * @done: optional: a call that had reached a replica has its outcome. Once for
  *	each, also for those that came when another such program was there
  * @replica_up: optional: a replica came; also called for those there are, when
@@ -210,7 +210,7 @@ struct symphony_admit {
 /**
  * struct symphony_admit_ops - says who may call whom
  * @admit: may this call be made? 0, or the negative errno that CALL or SEND fails
- *	with: EACCES, EPERM, EBUSY, ECONNREFUSED or ETIMEDOUT. Asked whenever a
+ *	with: EACCES, EPERM, EBUSY, ECONNREFUSED or ETIME. Asked whenever a
  *	replica is chosen, until the call has reached one: again when that went
  *	before, or the body has to be waited for; not when the call moves
  * @flags: SYMPHONY_ADMIT_*

@@ -80,9 +80,9 @@ enum symphony_hook {
  * @SYMPHONY_A_DIFFERENT: uint: how often it did not
  * @SYMPHONY_A_REPLIES: uint: calls of the service that were answered, ever
  * @SYMPHONY_A_ERROR_REPLIES: uint: of these, by an error of the extension's
- * @SYMPHONY_A_TIMEOUTS: uint: calls that came to ETIMEDOUT
+ * @SYMPHONY_A_TIMEOUTS: uint: calls that came to ETIMEDOUT or ETIME
  * @SYMPHONY_A_CANCELS: uint: ECANCELED
- * @SYMPHONY_A_RESETS: uint: ECONNRESET
+ * @SYMPHONY_A_RESETS: uint: ECONNRESET or ECONNABORTED
  * @SYMPHONY_A_OTHERS: uint: too large an answer, or the caller died
  * @SYMPHONY_A_REFUSALS: uint: calls that were never made, as a program refused them
  *	or nobody was there
