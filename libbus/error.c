@@ -175,14 +175,6 @@ int error_call(struct sbus_error *error, struct sbus *bus, const char *extension
 		sbus_error_set(error, err, "the replica of \"%s\" that the call was sent to died before it received the call: nothing was done, call again",
 			       extension);
 		break;
-	case ECONNABORTED:
-		sbus_error_set(error, err, "the replica of \"%s\" died before it received the call: it is safe to call again",
-			       extension);
-		break;
-	case ETIME:
-		sbus_error_set(error, err, "the deadline passed before \"%s\" received the call: it is safe to call again",
-			       extension);
-		break;
 	case ETIMEDOUT:
 		if (!call)
 			goto unreceived;
