@@ -214,7 +214,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == CLI_BAD_OPTION)
 			return CLI_USAGE;
 		if (option == 't' && !cli_parse_seconds(optarg, &options.timeout))
-			return cli_usage(cli, &call_command, "--timeout %s: give seconds", optarg);
+			return cli_usage(cli, &call_command, "--timeout %s: give seconds, more than 0", optarg);
 		if (option == 'k' && !cli_parse_u64(optarg, &options.key))
 			return cli_usage(cli, &call_command, "--key %s: give a number below 2^64",
 					 optarg);
@@ -241,9 +241,9 @@ const struct command call_command = {
 	.name = "call",
 	.arguments = "[OPTION]... ID METHOD [JSON]\n[OPTION]... ID JSON",
 	.summary = "call an extension and print its answer",
-	.help = ": of its\n"
-		"METHOD, with JSON as the parameters, or with a message that is any JSON. - reads\n"
-		"JSON from stdin.\n\n"
+	.help = ".\n"
+		"JSON is the parameters of METHOD, or without a METHOD the message itself. \"-\" reads\n"
+		"it from stdin. Numbers are sent as they are typed.\n\n"
 		"  --timeout SECONDS  how long to wait for the answer (30)\n"
 		"  --key NUMBER       the key that policies route by\n",
 	.run = run,

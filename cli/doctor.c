@@ -394,9 +394,9 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct command doctor_command = {
 	.name = "doctor",
 	.arguments = "",
-	.summary = "look at what Symphony needs of this machine",
-	.help = ", and say for\n"
-		"each thing that is missing what to do. What is \"broken\" lets no calls be made\n"
-		"(status 1); what is to \"note\" is not for everybody.\n",
+	.summary = "check what Symphony needs on this machine",
+	.help = ", and say what\n"
+		"to do about what is missing. \"broken\": no call can be made (status 1). \"note\":\n"
+		"something that not everybody needs is missing.\n",
 	.run = run,
 };

@@ -89,7 +89,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	for (; kind < kinds + NR(kinds); kind++)
 		if (!strcmp(argv[optind], kind->name))
 			return list(cli, kind);
-	return cli_usage(cli, &list_command, "there are no \"%s\"", argv[optind]);
+	return cli_usage(cli, &list_command, "there is nothing called \"%s\" to list", argv[optind]);
 }
 
 const struct command list_command = {

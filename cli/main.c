@@ -31,9 +31,10 @@ static void help(FILE *to)
 	      "  -j, --json       print JSON, for programs\n"
 	      "  -h, --help       print this; after a command: its arguments\n"
 	      "      --version    print the version\n\n"
-	      "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the extension answered with an\n"
-	      "error, 4 no such bus, extension or policy, 5 timed out, 6 not permitted,\n"
-	      "7 the module is not loaded, 8 the replica died, or the call was cancelled. See symphony(1).\n",
+	      "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the extension answered with\n"
+	      "an error, 4 no such bus, extension or policy, 5 timed out, 6 not permitted,\n"
+	      "7 the module is not loaded, 8 the replica died, or the call was cancelled.\n"
+	      "See symphony(1).\n",
 	      to);
 }
 

@@ -174,9 +174,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == 'c')
 			calls = true;
 		if (option == 'n' && (!cli_parse_u64(optarg, &monitor.left) || !monitor.left))
-			return cli_usage(cli, &monitor_command, "--count %s: give a number", optarg);
+			return cli_usage(cli, &monitor_command, "--count %s: give a number, at least 1", optarg);
 		if (option == 'd' && !cli_parse_seconds(optarg, &time))
-			return cli_usage(cli, &monitor_command, "--duration %s: give seconds", optarg);
+			return cli_usage(cli, &monitor_command, "--duration %s: give seconds, more than 0", optarg);
 	}
 	if (argc - optind > (calls ? 1 : 0))
 		return cli_usage(cli, &monitor_command, "\"%s\" is too much", argv[argc - 1]);
@@ -191,10 +191,10 @@ const struct command monitor_command = {
 	.arguments = "[OPTION]...\n[OPTION]... --calls [ID]",
 	.summary = "print what happens on the buses, as it happens",
 	.help = ":\n"
-		"who comes and goes, claims, policies; on all buses, or the one that --bus names. It\n"
-		"takes CAP_NET_ADMIN. A line of JSON for each with --json.\n\n"
-		"  --calls             instead the calls of one bus, or of one service of it: who calls\n"
-		"                      whom, when, with which end; no bodies. As root\n"
+		"endpoints that join and die, claims, policies; on all buses, or the one that --bus\n"
+		"names. It needs CAP_NET_ADMIN. With --json each event is a line of JSON.\n\n"
+		"  --calls             print the calls of one bus, or of one service of it, instead:\n"
+		"                      caller, replica, time and outcome, no bodies. It needs root\n"
 		"  --count N           end after N lines\n"
 		"  --duration SECONDS  end after that time\n",
 	.run = run,

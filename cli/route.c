@@ -379,7 +379,7 @@ static int run(struct cli *cli, int argc, char **argv)
 			break;
 		case 'w':
 			if (!cli_parse_seconds(optarg, &arguments.wait))
-				return cli_usage(cli, &route_command, "--wait %s: give seconds", optarg);
+				return cli_usage(cli, &route_command, "--wait %s: give seconds, more than 0", optarg);
 			break;
 		case 'k':
 			arguments.hook = parse_hook(optarg);
@@ -398,7 +398,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	for (size_t i = 0; i < NR(actions); i++)
 		if (!strcmp(argv[optind], actions[i].name))
 			return run_action(cli, &actions[i], &arguments);
-	return cli_usage(cli, &route_command, "there is no \"%s\"", argv[optind]);
+	return cli_usage(cli, &route_command, "there is no action \"%s\"", argv[optind]);
 }
 
 const struct command route_command = {
@@ -410,13 +410,14 @@ const struct command route_command = {
 		     "replace ID|--all POLICY [OPTION=VALUE]...\n"
 		     "set ID|--all OPTION=VALUE...\n"
 		     "detach ID|--all",
-	.summary = "who gets a call: show, attach and replace policies",
+	.summary = "show, attach and replace the policies that choose replicas",
 	.help = ". POLICY\n"
-		"is one of \"symphony route policies\", or with a \"/\" or a \".\" in it an object file.\n"
-		"What is attached stays, pinned in " PINS ", until it is\n"
-		"detached or its bus is gone. A shadow sees the calls and decides nothing.\n\n"
-		"      --all           those services of the bus without a policy of their own\n"
-		"      --wait SECONDS  attach, shadow: until the service is there\n"
-		"      --hook HOOK     replace, set, detach: the one of route, shadow, admit\n",
+		"is a name that \"symphony route policies\" lists, or the path of an object file, with a\n"
+		"\"/\" or a \".\" in it. An attached policy is pinned in " PINS ":\n"
+		"it stays until it is detached or its bus is gone. A shadow sees the calls and decides\n"
+		"nothing.\n\n"
+		"      --all           all services of the bus that have no policy of their own\n"
+		"      --wait SECONDS  attach, shadow: wait until the service is there\n"
+		"      --hook HOOK     replace, set, detach: which policy, route, shadow or admit\n",
 	.run = run,
 };

@@ -332,9 +332,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == 'p')
 			plain = true;
 		if (option == 'd' && !cli_parse_seconds(optarg, &top.delay))
-			return cli_usage(cli, &top_command, "--delay %s: give seconds", optarg);
+			return cli_usage(cli, &top_command, "--delay %s: give seconds, more than 0", optarg);
 		if (option == 'n' && (!cli_parse_u64(optarg, &top.left) || !top.left))
-			return cli_usage(cli, &top_command, "--count %s: give a number", optarg);
+			return cli_usage(cli, &top_command, "--count %s: give a number, at least 1", optarg);
 	}
 	if (optind < argc)
 		return cli_usage(cli, &top_command, "\"%s\" is too much", argv[optind]);
@@ -345,12 +345,12 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct command top_command = {
 	.name = "top",
 	.arguments = "[OPTION]...",
-	.summary = "show the services that have most to do, live",
+	.summary = "show the services with most load first, live",
 	.help = "; q ends it,\n"
-		"space asks anew. Of all buses that this user may join, or of the one that --bus\n"
-		"names. On no terminal, and with --plain, one table comes after the other.\n\n"
-		"  --delay SECONDS  from one to the next (1)\n"
-		"  --count N        end after N\n"
-		"  --plain          take no screen\n",
+		"space asks again. It shows all buses that this user may join, or the one that --bus\n"
+		"names. With --plain, and where stdout is no terminal, it prints table after table.\n\n"
+		"  --delay SECONDS  time from one table to the next (1)\n"
+		"  --count N        end after N tables\n"
+		"  --plain          print, instead of taking the screen\n",
 	.run = run,
 };

@@ -263,7 +263,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		if (option == CLI_BAD_OPTION)
 			return CLI_USAGE;
 		if (!cli_parse_seconds(optarg, &time))
-			return cli_usage(cli, &trace_command, "--duration %s: give seconds", optarg);
+			return cli_usage(cli, &trace_command, "--duration %s: give seconds, more than 0", optarg);
 	}
 	if (argc - optind > 1)
 		return cli_usage(cli, &trace_command, "\"%s\" is too much", argv[optind + 1]);
@@ -275,7 +275,7 @@ const struct command trace_command = {
 	.arguments = "[--duration SECONDS] [ID]",
 	.summary = "measure where the time of calls goes, as root",
 	.help = ", by\n"
-		"service and stage, until Ctrl-C; of all services of the bus without an ID.\n\n"
-		"  --duration SECONDS  for so long\n",
+		"service and stage, until Ctrl-C. Without an ID it measures all services of the bus.\n\n"
+		"  --duration SECONDS  end after that time\n",
 	.run = run,
 };
