@@ -27,9 +27,12 @@ static void print_help(const struct command *command)
 		form += len + (form[len] == '\n');
 	} while (*form);
 	printf("%s%s", command->summary, command->help);
-	printf("\n  -b, --bus NAME   the bus ($SYMPHONY_BUS, or else symphony)\n"
+	printf("\n  -b, --bus NAME   the bus ($SYMPHONY_BUS, or else symphony-UID)\n"
+	       "      --owner UID  whose bus it is, if it is another user's; or \"any\"\n"
 	       "  -j, --json       print JSON, for programs\n");
 }
+
+#define OWNER 256	/* has no letter */
 
 /* What getopt_long() stumbled over: all of a long option, or a letter. */
 static int bad_option(const struct cli *cli, const struct command *command, char **argv,
@@ -52,16 +55,25 @@ int cli_getopt(struct cli *cli, const struct command *command, int argc, char **
 		{ "bus", required_argument, NULL, 'b' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
+		{ "owner", required_argument, NULL, OWNER },
 	};
+	struct sbus_params params = { .size = sizeof(params) };
 	int option;
 
-	for (size_t i = 3; i + 1 < NR(known) && own->name; i++)
+	for (size_t i = 4; i + 1 < NR(known) && own->name; i++)
 		known[i] = *own++;
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, command ? ":b:jh" : "+:b:jh", known, NULL)) != -1) {
 		switch (option) {
 		case 'b':
 			cli->bus = optarg;
+			break;
+		case OWNER:
+			if (sbus_owner_parse(optarg, &params)) {
+				cli_usage(cli, command, "--owner %s: give a uid, or any", optarg);
+				return CLI_BAD_OPTION;
+			}
+			cli->owner = optarg;
 			break;
 		case 'j':
 			cli->json = true;
@@ -278,18 +290,26 @@ int cli_no_memory(const struct cli *cli)
 
 /* --- the bus -------------------------------------------------------------- */
 
+static struct sbus_params params_of(const struct cli *cli)
+{
+	struct sbus_params params = { .size = sizeof(params), .bus = cli->bus };
+
+	if (cli->owner)
+		sbus_owner_parse(cli->owner, &params);
+	return params;
+}
+
 const char *cli_bus_name(const struct cli *cli)
 {
-	const char *name = secure_getenv("SYMPHONY_BUS");
+	static char name[SBUS_NAME_MAX + 1];
+	const struct sbus_params params = params_of(cli);
 
-	if (cli->bus)
-		return cli->bus;
-	return name && *name ? name : "symphony";
+	return cli->bus ? cli->bus : sbus_bus_name(&params, name);
 }
 
 int cli_open(const struct cli *cli, struct sbus **bus, struct sbus_error *error)
 {
-	const struct sbus_params params = { .size = sizeof(params), .bus = cli_bus_name(cli) };
+	const struct sbus_params params = params_of(cli);
 
 	return sbus_open(bus, &params, error);
 }

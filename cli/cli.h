@@ -25,6 +25,7 @@ enum cli_exit {
 
 struct cli {
 	const char *bus;	/* --bus, or NULL */
+	const char *owner;	/* --owner, or NULL */
 	bool json;
 };
 
@@ -74,7 +75,7 @@ void cli_warn(const struct cli *cli, const char *format, ...)
 /* The outcome of a call in a word or two: "answered", "timed out". */
 const char *cli_outcome(int status);
 
-/* The bus that is meant where only one can be: --bus, $SYMPHONY_BUS, or symphony. */
+/* The bus that is meant where only one can be, as sbus_open() would have it. */
 const char *cli_bus_name(const struct cli *cli);
 /* Joins it, if it is there. */
 int cli_open(const struct cli *cli, struct sbus **bus, struct sbus_error *error);

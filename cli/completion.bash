@@ -24,7 +24,7 @@ _symphony_column()
 _symphony()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local i words=() common="--bus --json --help"
+	local i words=() common="--bus --owner --json --help"
 	COMPREPLY=()
 
 	case $prev in
@@ -37,7 +37,7 @@ _symphony()
 		COMPREPLY=($(compgen -W "route shadow admit" -- "$cur"))
 		return
 		;;
-	--timeout | --key | --delay | --count | --duration | --wait)
+	--owner | --timeout | --key | --delay | --count | --duration | --wait)
 		return
 		;;
 	esac
@@ -45,7 +45,7 @@ _symphony()
 	# What stands before, without options and their values.
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-b | --bus | --hook | --timeout | --key | --delay | --count | --duration | --wait) ((i++)) ;;
+		-b | --bus | --owner | --hook | --timeout | --key | --delay | --count | --duration | --wait) ((i++)) ;;
 		-*) [ "${COMP_WORDS[i]}" = --all ] && words+=(--all) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac

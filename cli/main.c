@@ -27,7 +27,8 @@ static void help(FILE *to)
 	for (size_t i = 0; i < NR(commands); i++)
 		fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n"
-	      "  -b, --bus NAME   the bus ($SYMPHONY_BUS, or else symphony)\n"
+	      "  -b, --bus NAME   the bus ($SYMPHONY_BUS, or else symphony-UID)\n"
+	      "      --owner UID  whose bus it is, if it is another user's; or \"any\"\n"
 	      "  -j, --json       print JSON, for programs\n"
 	      "  -h, --help       print this; after a command: its arguments\n"
 	      "      --version    print the version\n\n"

@@ -108,7 +108,8 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	};
 	struct symphony_join join = { 0 };
 	struct symphony_query info;
-	const char *name, *device;
+	struct bus_meant meant;
+	const char *device;
 	struct sbus *bus;
 	void *pool;
 	int r;
@@ -116,27 +117,24 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	if (!params)
 		params = &defaults;
 	if (params->size < sizeof(*params) ||
-	    (params->flags & ~(SBUS_OPEN_CREATE | SBUS_OPEN_EXCL | SBUS_OPEN_GRANTS)) ||
-	    ((params->flags & (SBUS_OPEN_EXCL | SBUS_OPEN_GRANTS) || params->reserve) &&
-	     !(params->flags & SBUS_OPEN_CREATE)))
+	    (params->flags & ~(SBUS_OPEN_CREATE | SBUS_OPEN_EXCL | SBUS_OPEN_GRANTS |
+			       SBUS_OPEN_OWNER | SBUS_OPEN_ANY_OWNER)) ||
+	    ((params->flags & SBUS_OPEN_OWNER) && (params->flags & SBUS_OPEN_ANY_OWNER)) ||
+	    ((params->flags & (SBUS_OPEN_EXCL | SBUS_OPEN_GRANTS) || params->reserve ||
+	      params->reserve_new) && !(params->flags & SBUS_OPEN_CREATE)))
 		return sbus_error_set(error, -EINVAL, "sbus_open: size or flags of the parameters are not possible");
-	name = params->bus;
-	if (!name)
-		name = secure_getenv("SYMPHONY_BUS");
-	if (!name || (!params->bus && !*name))
-		name = "symphony";
-	r = sbus_check_name(name, error);
+	r = bus_meant(params, &meant, error);
+	if (!r)
+		r = sbus_check_name(params->bus ? params->bus : meant.name, error);
 	if (r)
 		return r;
 	device = params->device ? params->device : DEVICE;
 
-	bus = bus_new(name, device, params->queue_max ? params->queue_max : QUEUE_DEFAULT);
+	bus = bus_new(meant.name, device, params->queue_max ? params->queue_max : QUEUE_DEFAULT);
 	if (!bus)
 		return sbus_error_set(error, -ENOMEM, "out of memory");
 	join.pool_size = params->pool_size;
-	r = params->flags & SBUS_OPEN_CREATE ?
-		    bus_create(device, name, params, &join, error) :
-		    bus_join(device, name, &join, error);
+	r = bus_join(device, &meant, params, &join, error);
 	if (r < 0)
 		goto err_free;
 	bus->fd = r;

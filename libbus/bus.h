@@ -144,15 +144,21 @@ static inline const struct symphony_msg *bus_message(const struct sbus *bus, uin
 bool bus_name_valid(const char *name);
 /* Opens the device: the file, or -errno. */
 int bus_open_device(const char *device, struct sbus_error *error);
+/* Which bus is meant; the name can be too long by one. */
+struct bus_meant {
+	char name[SBUS_NAME_MAX + 2];
+	bool any;	/* whoever's it is */
+	bool own;	/* the caller's */
+	uid_t uid;	/* or this one's */
+};
+int bus_meant(const struct sbus_params *params, struct bus_meant *meant, struct sbus_error *error);
 /*
- * Opens it and joins the bus of that name, or creates that as @params say; fills
- * @join, whose flags then tell which it was.
+ * Opens the device and joins the bus that is meant, or creates that as @params say.
+ * Fills @join, whose flags then tell which it was. A bus that is not what @params
+ * ask for is left again.
  */
-int bus_create(const char *device, const char *name, const struct sbus_params *params,
-	       struct symphony_join *join, struct sbus_error *error);
-/* The same, joins only. */
-int bus_join(const char *device, const char *name, struct symphony_join *join,
-	     struct sbus_error *error);
+int bus_join(const char *device, const struct bus_meant *meant, const struct sbus_params *params,
+	     struct symphony_join *join, struct sbus_error *error);
 
 /* The earlier of a deadline and a timeout from now. */
 static inline uint64_t bus_deadline(uint64_t deadline, uint64_t timeout)

@@ -11,7 +11,7 @@
 #include "pit.h"
 
 struct options {
-	const char *bus;
+	struct sbus_params open;
 	const char *id;
 	const char *config;
 	unsigned int threads;
@@ -24,7 +24,9 @@ static void usage(FILE *to, const char *program, const struct symphony_extension
 	fprintf(to,
 		"Usage: %s [OPTION]...\n"
 		"%s\n\n"
-		"  --bus NAME      the bus to join ($SYMPHONY_BUS, or else symphony)\n"
+		"  --bus NAME      the bus to join ($SYMPHONY_BUS, or else symphony-UID)\n"
+		"  --owner UID     whose bus it is, if it is another user's; or \"any\"\n"
+		"                  (of $SYMPHONY_BUS: $SYMPHONY_BUS_OWNER)\n"
 		"  --id ID         the id to serve (%s)\n"
 		"  --threads N     threads that serve (1)\n"
 		"  --config JSON   configuration of the extension\n"
@@ -84,6 +86,7 @@ static int parse_options(const struct symphony_extension *extension, int argc, c
 {
 	static const struct option known[] = {
 		{ "bus", required_argument, NULL, 'b' },
+		{ "owner", required_argument, NULL, 'w' },
 		{ "id", required_argument, NULL, 'i' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "config", required_argument, NULL, 'c' },
@@ -106,7 +109,11 @@ static int parse_options(const struct symphony_extension *extension, int argc, c
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (option) {
 		case 'b':
-			options->bus = optarg;
+			options->open.bus = optarg;
+			break;
+		case 'w':
+			if (sbus_owner_parse(optarg, &options->open))
+				return impossible(argv[0], "--owner", optarg, "a uid, or any");
 			break;
 		case 'i':
 			options->id = optarg;
@@ -211,11 +218,6 @@ static int serve(struct sbus *bus, unsigned int threads, struct sbus_error *erro
 
 static int run(struct sbus_pit *pit, const struct options *options, struct sbus_error *error)
 {
-	struct sbus_params params = {
-		.size = sizeof(params),
-		.flags = SBUS_OPEN_CREATE,
-		.bus = options->bus,
-	};
 	sbus_cleanup_bus struct sbus *bus = NULL;
 	sigset_t ends, old;
 	int r;
@@ -225,7 +227,7 @@ static int run(struct sbus_pit *pit, const struct options *options, struct sbus_
 	sigaddset(&ends, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &ends, &old);
 	pit->leaves = true;
-	r = sbus_open(&bus, &params, error);
+	r = sbus_open(&bus, &options->open, error);
 	if (!r)
 		r = sbus_pit_start(pit, NULL, error);
 	if (!r)
@@ -265,7 +267,11 @@ SBUS_API int sbus_extension_main(const struct symphony_extension *extension, int
 {
 	sbus_cleanup_error struct sbus_error error = SBUS_ERROR_INIT;
 	sbus_cleanup_pit struct sbus_pit *pit = NULL;
-	struct options options = { .threads = 1, .claim.size = sizeof(options.claim) };
+	struct options options = {
+		.open = { .size = sizeof(options.open), .flags = SBUS_OPEN_CREATE },
+		.threads = 1,
+		.claim.size = sizeof(options.claim),
+	};
 	int r;
 
 	r = parse_options(extension, argc, argv, &options);

@@ -112,7 +112,10 @@ static const struct option *find(const struct options *options, const char *name
 static int handle_of(struct sbus **bus, const char *name, const char *id, uint32_t *handle,
 		     struct sbus_error *error)
 {
-	const struct sbus_params params = { .size = sizeof(params), .bus = name };
+	/* Nothing is sent: whose it is matters to the one that attaches. */
+	const struct sbus_params params = {
+		.size = sizeof(params), .flags = SBUS_OPEN_ANY_OWNER, .bus = name,
+	};
 	uint64_t found;
 	int r = *bus ? 0 : sbus_open(bus, &params, error);
 

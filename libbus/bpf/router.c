@@ -138,13 +138,12 @@ static int link_new(const struct policy *policy)
 static int attach(struct sbus_router **router, const char *bus, const char *service,
 		  const char *name, const char *options, bool shadow, struct sbus_error *error)
 {
+	char own[SBUS_NAME_MAX + 1];
 	struct policy policy;
 	int r;
 
 	if (!bus)
-		bus = secure_getenv("SYMPHONY_BUS");
-	if (!bus || !*bus)
-		bus = "symphony";
+		bus = sbus_bus_name(NULL, own);
 	r = policy_load(&policy, bus, service, name, options, shadow, error);
 	if (r)
 		return r;

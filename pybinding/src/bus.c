@@ -326,17 +326,19 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "name", "pit", "config", "plugins", "threads",
 				 "device", "pool_size", "mode", "grants",
-				 "reserve", NULL };
+				 "reserve", "owner", NULL };
+	struct sbus_params whose = { .size = sizeof(whose) };
 	struct bus *bus = (struct bus *)self;
 	PyObject *name = Py_None, *device = Py_None, *config = Py_None;
 	PyObject *none, *plugins = NULL, *reserve = NULL;
 	unsigned int threads = 1, pool_size = 0, mode = 0;
 	int pit = 1, grants = 0;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOIOIIpO:IPCBus",
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOIOIIpOO&:IPCBus",
 					 names, &name, &pit, &config, &plugins,
 					 &threads, &device, &pool_size, &mode,
-					 &grants, &reserve) ||
+					 &grants, &reserve, bus_owner,
+					 &whose) ||
 	    check_init(name, device, config) < 0)
 		return -1;
 	if (bus->name) {
@@ -362,6 +364,8 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 	bus->with_pit = pit;
 	bus->grants = grants;
 	bus->mode = mode;
+	bus->owner_flags = whose.flags;
+	bus->owner = whose.owner;
 	bus->threads = threads;
 	bus->pool_size = pool_size;
 	return 0;
@@ -512,7 +516,7 @@ static PyGetSetDef bus_getset[] = {
 static PyType_Slot bus_slots[] = {
 	{ Py_tp_doc, (void *)PyDoc_STR(
 		"Bus(name=None, *, pit=True, config=None, plugins=(), threads=1, device=None, pool_size=0,\n"
-		"    mode=0, grants=False, reserve=())\n--\n\n"
+		"    mode=0, grants=False, reserve=(), owner=None)\n--\n\n"
 		"The C part of IPCBus.") },
 	{ Py_tp_new, bus_new },
 	{ Py_tp_init, bus_init },

@@ -24,6 +24,8 @@ struct bus {
 	bool with_pit;
 	bool grants;
 	unsigned int mode;
+	uint32_t owner_flags;	/* SBUS_OPEN_OWNER, SBUS_OPEN_ANY_OWNER or 0 */
+	uid_t owner;
 	unsigned int threads;
 	unsigned int pool_size;
 
@@ -72,6 +74,9 @@ int bus_request_parse(struct bus_request *request, PyObject *const *args,
 
 /* Has @loop hear of the outcomes of this bus's calls. */
 int bus_attach(struct bus *bus, PyObject *loop);
+
+/* Converts owner=, a uid, "any" or None, for PyArg_Parse()'s O&: to struct sbus_params. */
+int bus_owner(PyObject *owner, void *params);
 
 /* Starts the Pit and opens the endpoint; 0 or -1 with an exception set. */
 int bus_initialize(struct bus *bus);

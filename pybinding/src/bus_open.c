@@ -15,48 +15,68 @@ static const char *text_or_null(PyObject *object)
 	return object == Py_None ? NULL : PyUnicode_AsUTF8(object);
 }
 
+int bus_owner(PyObject *owner, void *params)
+{
+	PyObject *text;
+	const char *utf8;
+	int r;
+
+	if (owner == Py_None)
+		return 1;
+	if (PyBool_Check(owner) || !(PyLong_Check(owner) || PyUnicode_Check(owner))) {
+		PyErr_Format(PyExc_TypeError, "owner is a uid or 'any', not %T", owner);
+		return 0;
+	}
+	text = PyObject_Str(owner);
+	utf8 = text ? text_utf8(text, "owner") : NULL;
+	r = utf8 ? sbus_owner_parse(utf8, params) : 0;
+	Py_XDECREF(text);
+	if (r < 0)
+		PyErr_Format(PyExc_ValueError, "owner is a uid or 'any', not %R", owner);
+	return utf8 && r == 0;
+}
+
 static int open_endpoint(struct bus *bus, const char *const *reserve,
-			 struct sbus **endpoint, struct sbus_error *error)
+			 const char *const *of_pit, struct sbus **endpoint,
+			 struct sbus_error *error)
 {
 	struct sbus_params params = {
 		.size = sizeof(params),
-		.flags = SBUS_OPEN_CREATE | (bus->grants ? SBUS_OPEN_GRANTS : 0),
+		.flags = SBUS_OPEN_CREATE | (bus->grants ? SBUS_OPEN_GRANTS : 0) |
+			 bus->owner_flags,
 		.mode = bus->mode,
 		.bus = text_or_null(bus->name),
 		.device = text_or_null(bus->device),
 		.pool_size = bus->pool_size,
 		.reserve = reserve,
+		.owner = bus->owner,
+		.reserve_new = of_pit,
 	};
 
 	return sbus_open(endpoint, &params, error);
 }
 
 /*
- * The ids of the Pit and those that the constructor got, in @ids, to be freed:
- * 0, or -1 with an exception set. They stay the Pit's, and @list's.
+ * The ids that the constructor got, in @ids, to be freed: 0, or -1 with an exception
+ * set. They stay @list's.
  */
-static int reserved(const struct sbus_pit *pit, PyObject *list, const char ***ids)
+static int reserved(PyObject *list, const char ***ids)
 {
-	const char *const *of_pit = pit ? sbus_pit_ids(pit) : NULL;
-	Py_ssize_t nr_pit = 0, nr = PyTuple_GET_SIZE(list);
+	Py_ssize_t nr = PyTuple_GET_SIZE(list);
 
-	while (of_pit && of_pit[nr_pit])
-		nr_pit++;
-	*ids = PyMem_New(const char *, nr_pit + nr + 1);
+	*ids = PyMem_New(const char *, nr + 1);
 	if (!*ids) {
 		PyErr_NoMemory();
 		return -1;
 	}
-	for (Py_ssize_t i = 0; i < nr_pit; i++)
-		(*ids)[i] = of_pit[i];
 	for (Py_ssize_t i = 0; i < nr; i++) {
-		(*ids)[nr_pit + i] = PyUnicode_AsUTF8(PyTuple_GET_ITEM(list, i));
-		if (!(*ids)[nr_pit + i]) {
+		(*ids)[i] = PyUnicode_AsUTF8(PyTuple_GET_ITEM(list, i));
+		if (!(*ids)[i]) {
 			PyMem_Free(*ids);
 			return -1;
 		}
 	}
-	(*ids)[nr_pit + nr] = NULL;
+	(*ids)[nr] = NULL;
 	return 0;
 }
 
@@ -73,7 +93,10 @@ static int not_open(struct bus *bus, const char *extension)
 	return -1;
 }
 
-/* What is created has the ids of @pit reserved, which can be NULL. */
+/*
+ * A bus that is created has the ids of @pit reserved, which can be NULL. One that is
+ * there need not: an extension can have been the first.
+ */
 static int connect_with(struct bus *bus, struct sbus_pit *pit, const char *extension)
 {
 	struct sbus_error error = SBUS_ERROR_INIT;
@@ -81,9 +104,9 @@ static int connect_with(struct bus *bus, struct sbus_pit *pit, const char *exten
 	PyObject *text;
 	int r;
 
-	if (reserved(pit, bus->reserve, &ids) < 0)
+	if (reserved(bus->reserve, &ids) < 0)
 		return -1;
-	r = open_endpoint(bus, ids, &bus->client, &error);
+	r = open_endpoint(bus, ids, pit ? sbus_pit_ids(pit) : NULL, &bus->client, &error);
 	PyMem_Free(ids);
 	if (r == -ENODEV && bus->with_pit && extension) {
 		text = PyUnicode_FromFormat("'%s' is not in the Pit, and no other process can be called: %s",
@@ -252,7 +275,7 @@ int bus_serve_pit(struct bus *bus)
 		return -1;
 	if (bus->server || !bus->pit || !bus->client)
 		return 0;
-	r = open_endpoint(bus, NULL, &server, &error);
+	r = open_endpoint(bus, NULL, NULL, &server, &error);
 	if (r < 0)
 		return fail(bus, &error);
 	bus->server = sbus_ref(server);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The C part of an Extension: a replica that serves with Python functions. */
+#include "bus.h"
 #include "server.h"
 #include "errors.h"
 #include "handler.h"
@@ -447,7 +448,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 {
 	static char *names[] = { "id", "methods", "on_message", "on_failure",
 				 "bus", "pool_size", "recovery", "takeover",
-				 "grant", NULL };
+				 "grant", "owner", NULL };
 	struct sbus_error error = SBUS_ERROR_INIT;
 	struct sbus_params params = {
 		.size = sizeof(params),
@@ -459,11 +460,11 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 	struct server *server;
 	int takeover = 0, r;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UO!OO|zIspi:Server", names,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UO!OO|zIspiO&:Server", names,
 					 &id, &PyDict_Type, &methods,
 					 &on_message, &on_failure, &params.bus,
 					 &params.pool_size, &recovery, &takeover,
-					 &claim.grant) ||
+					 &claim.grant, bus_owner, &params) ||
 	    parse_recovery(recovery, &claim.recovery) < 0 || !PyUnicode_AsUTF8(id))
 		return NULL;
 	if (takeover)

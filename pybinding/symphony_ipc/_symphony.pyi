@@ -58,7 +58,7 @@ class Bus:
         config: dict[str, Value] | None = None,
         plugins: Iterable[str | os.PathLike[str]] = (), threads: int = 1, device: str | None = None,
         pool_size: int = 0, mode: int = 0, grants: bool = False,
-        reserve: Iterable[str] = (),
+        reserve: Iterable[str] = (), owner: int | str | None = None,
     ) -> None: ...
     @property
     def name(self) -> str | None: ...
@@ -128,7 +128,7 @@ class Server:
         on_message: Callable[[Any], Any] | None,
         on_failure: Callable[[BaseException], bool], bus: str | None = None,
         pool_size: int = 0, recovery: Literal["fail", "requeue", "reissue"] = "fail",
-        takeover: bool = False, grant: int = -1,
+        takeover: bool = False, grant: int = -1, owner: int | str | None = None,
     ) -> Server: ...
     @property
     def endpoint(self) -> int | None: ...

@@ -7,7 +7,9 @@ from . import _symphony
 class IPCBus(_symphony.Bus):
     """The Pit in this process, and an endpoint that reaches all other processes.
 
-    name       the bus; default: $SYMPHONY_BUS, or else "symphony"
+    name       the bus; default: $SYMPHONY_BUS, or else "symphony-UID"
+    owner      uid of the user whose bus it is, or "any"; default: this process's own,
+               or, of $SYMPHONY_BUS, $SYMPHONY_BUS_OWNER
     pit        False: no Pit of its own, only calls to other processes
     config     {member: configuration} for the Pit
     plugins    paths of shared objects to load into the Pit
@@ -15,11 +17,14 @@ class IPCBus(_symphony.Bus):
     device     default: /dev/symphony
     pool_size  bytes of receive pool, default: the module's
 
-    Of a bus that is created (one that is there is joined as it is):
+    A bus is created with these; one that is there has to have as much:
 
     mode       permissions, default: 0o600; r joins and calls, w also claims
     grants     True: claiming any id on it needs a grant, see grant()
-    reserve    ids that need one; those of the Pit always do
+    reserve    ids that need one; where it is created, so do those of the Pit
+
+    A bus of another user than the owner is refused with errors.NotPermitted, and one
+    that protects less with a BusError (EEXIST), before anything is sent to it.
 
     A message is any JSON value; bytes travel as they are, to extensions in
     other processes only. Every failure is an errors.BusError.

@@ -321,7 +321,8 @@ class Conductor:
     # --- extensions
 
     async def start_extensions(self):
-        environment = {**os.environ, "SYMPHONY_BUS": self.bus_name}
+        environment = {**os.environ, "SYMPHONY_BUS": self.bus_name,
+                       "SYMPHONY_BUS_OWNER": str(os.geteuid())}
         extensions = self.plan.extensions.values()
         self.progress.status("starting the extensions")
         for extension in extensions:

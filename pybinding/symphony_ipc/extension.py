@@ -60,17 +60,20 @@ class Extension:
               run() returns
     grant     a descriptor of IPCBus.grant(), where claiming the id needs one;
               default: $SYMPHONY_GRANT
+    bus       its name; default: $SYMPHONY_BUS, or else "symphony-UID"
+    owner     uid of the user whose bus it is, or "any"; default: this process's own, or,
+              of $SYMPHONY_BUS, $SYMPHONY_BUS_OWNER
     """
 
     def __init__(self, extension_id, *, version="", summary=None, bus=None, pool_size=0,
-                 recovery="fail", takeover=False, grant=None):
+                 recovery="fail", takeover=False, grant=None, owner=None):
         self.id = _symphony.check_name(extension_id, "an extension id")
         self.version = _text(version, "version")
         self.summary = None if summary is None else _text(summary, "summary")
         self._bus_name = None if bus is None else _symphony.check_name(bus, "bus")
         _check_options(recovery, grant)
         self._options = {"pool_size": pool_size, "recovery": recovery,
-                         "takeover": takeover, "grant": grant}
+                         "takeover": takeover, "grant": grant, "owner": owner}
         self._methods = {"describe": self.describe}
         self._message = None
         self._server = None
@@ -127,7 +130,7 @@ class Extension:
         if self._client is None:
             from .bus import IPCBus
 
-            self._client = IPCBus(self._bus_name, pit=False)
+            self._client = IPCBus(self._bus_name, pit=False, owner=self._options["owner"])
             if self._server is not None:
                 self._client._share(self._server, *self._shared)
         return self._client

@@ -5,12 +5,13 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import time
 
 import pytest
 
-from .conftest import NOBODY
+from .conftest import NOBODY, shared
 
 pytestmark = [
     pytest.mark.device,
@@ -472,3 +473,32 @@ def test_doctor_says_what_to_do_about_the_device(cli):
     finally:
         os.chmod("/dev/symphony", 0o666)
     assert re.search(r"^broken +device .*\n +-> chmod 0666", said, re.M)
+
+
+def test_another_users_bus_has_to_be_meant(cli):
+    bus_name = shared.new_bus_name()
+    there, ready = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setuid(1001)
+            bus = shared.symphony_ipc.IPCBus(bus_name, pit=False, mode=0o666)
+            bus.initialize()
+            os.write(ready, b"1")
+            signal.pause()
+        finally:
+            os._exit(1)
+    assert os.read(there, 1) == b"1"
+    try:
+        said = cli("--bus", bus_name, "call", "sum", "{}", status=6).stderr
+        assert bus_name in said and "uid 1001" in said and "--owner" in said
+        cli("--bus", bus_name, "--owner", "1001", "call", "sum", "{}", status=4)
+        cli("call", "--bus", bus_name, "sum", "{}", "--owner", "any", status=4)
+        cli("--bus", bus_name, "--owner", "1002", "call", "sum", "{}", status=6)
+        assert "give a uid" in cli("--bus", bus_name, "--owner", "me", "call", "sum", "{}",
+                                   status=2).stderr
+        listed = {bus["bus"]: bus["uid"] for bus in cli.json("list", "buses")}
+        assert listed[bus_name] == 1001
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

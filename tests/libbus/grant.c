@@ -91,16 +91,18 @@ TEST_F(grant, reserved_ids_alone_need_one)
 	close(fd);
 }
 
-TEST_F(grant, bus_that_is_there_is_joined_as_it_is)
+TEST_F(grant, bus_that_is_there_without_them_is_refused)
 {
 	static const char *const ids[] = { "one", NULL };
 
 	self->bus = test_open();
 	EXPECT_TRUE(sbus_is_creator(self->bus));
-	ASSERT_EQ(0, open_with(&self->creator, SBUS_OPEN_CREATE | SBUS_OPEN_GRANTS, ids, NULL));
-	EXPECT_FALSE(sbus_is_creator(self->creator));
+	EXPECT_EQ(-EEXIST, open_with(&self->creator, SBUS_OPEN_CREATE | SBUS_OPEN_GRANTS, NULL,
+				     &self->error));
+	EXPECT_NE(NULL, strstr(self->error.message, "needs no grant"));
+	EXPECT_EQ(-EEXIST, open_with(&self->creator, SBUS_OPEN_CREATE, ids, &self->error));
+	EXPECT_NE(NULL, strstr(self->error.message, "not all of the ids"));
 	EXPECT_EQ(0, sbus_claim(self->bus, "one", NULL));
-	self->creator = sbus_unref(self->creator);
 	EXPECT_EQ(-EEXIST, open_with(&self->creator, SBUS_OPEN_CREATE | SBUS_OPEN_EXCL, ids,
 				     NULL));
 	EXPECT_EQ(-EINVAL, open_with(&self->creator, 0, ids, NULL));

@@ -165,12 +165,15 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
 #define SBUS_OPEN_CREATE	(1U << 0)	/* create the bus when it is not there */
 #define SBUS_OPEN_EXCL		(1U << 1)	/* with CREATE: -EEXIST when it is */
 #define SBUS_OPEN_GRANTS	(1U << 2)	/* with CREATE: claiming on it needs a grant */
+#define SBUS_OPEN_OWNER		(1U << 3)	/* the bus is @owner's */
+#define SBUS_OPEN_ANY_OWNER	(1U << 4)	/* the bus is whoever's */
 
 /**
  * struct sbus_params - how to open a connection
  * @size: sizeof(struct sbus_params)
  * @flags: SBUS_OPEN_*
- * @bus: name of the bus; NULL: $SYMPHONY_BUS if that is not empty, or else "symphony"
+ * @bus: name of the bus; NULL: $SYMPHONY_BUS if that is not empty, or else
+ *	"symphony-UID", with the uid of the owner
  * @device: NULL: /dev/symphony
  * @mode: permissions of a bus that is created, 0: 0600. r joins and calls, w
  *	also claims
@@ -182,11 +185,22 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  *	hold, and answers of 256 KiB and more; UINT32_MAX: none
  * @reserve: with CREATE: ids, ended by NULL, that are the creator's from the
  *	beginning: claiming one of these needs a grant. NULL: none
+ * @owner: with SBUS_OPEN_OWNER: uid of the bus's owner, the user who created it
+ * @reserve_new: likewise ids to reserve, if this creates the bus: one that is there
+ *	without them is joined all the same
  *
- * @mode, @reserve and SBUS_OPEN_GRANTS are a bus's that is created; one that is
- * there already is joined as it is. If its creator is dead and the caller is of the
- * creator's uid, opening with @reserve or SBUS_OPEN_GRANTS makes the connection the
- * creator. See sbus_is_creator() and sbus_grant().
+ * The name of a bus belongs to whoever creates it first. So a bus that is there has
+ * to be the caller's own (of its effective uid), or @owner's, or anybody's with
+ * SBUS_OPEN_ANY_OWNER. If none of these is given and @bus is NULL, the owner is
+ * $SYMPHONY_BUS_OWNER, a uid or "any", if that is not empty. Otherwise it is -EPERM,
+ * and nothing was sent or claimed. A bus of @owner is not created by another user.
+ *
+ * @mode, @reserve and SBUS_OPEN_GRANTS are what a bus is created with. One that is
+ * there already has to have as much: -EEXIST if its mode permits more than @mode,
+ * if claiming on it needs no grant, or if not all of @reserve are reserved. If its
+ * creator is dead and the caller is of the creator's uid, opening with @reserve,
+ * @reserve_new or SBUS_OPEN_GRANTS makes the connection the creator. See
+ * sbus_is_creator() and sbus_grant().
  *
  * What goes out together (the answers of a batch, see sbus_serve() and sbus_cork())
  * is one system call, over io_uring. Where that may not be used it is one for each,
@@ -203,7 +217,28 @@ struct sbus_params {
 	uint32_t queue_max;
 	const char *const *reserve;
 	uint32_t sealed_min;
+	uid_t owner;
+	const char *const *reserve_new;
 };
+
+/**
+ * sbus_owner_parse() - whose bus it is, from text
+ * @text: a uid, or "any"
+ * @params: @owner and SBUS_OPEN_OWNER or SBUS_OPEN_ANY_OWNER are set
+ *
+ * Return: 0 or -EINVAL.
+ */
+SBUS_API int sbus_owner_parse(const char *text, struct sbus_params *params);
+
+/**
+ * sbus_bus_name() - the name of the bus that sbus_open() would open
+ * @params: as sbus_open()'s
+ * @name: (out) the name, which is not checked
+ *
+ * Return: @name.
+ */
+SBUS_API const char *sbus_bus_name(const struct sbus_params *params,
+				   char name[SBUS_NAME_MAX + 1]);
 
 /**
  * sbus_open() - connect to a bus
@@ -220,7 +255,9 @@ struct sbus_params {
  * opens its own connection.
  *
  * Errors: ENODEV (no /dev/symphony: the module is not loaded), ENOENT (no such
- * bus), EEXIST, EACCES, EINVAL (a name that cannot be one), EPROTONOSUPPORT (a
+ * bus), EEXIST (with EXCL; or the bus that is there has not the protections asked
+ * for), EACCES (its mode), EPERM (it is another user's), EINVAL (a name that cannot be
+ * one), EPROTONOSUPPORT (a
  * module this library cannot speak to), EDQUOT, EMFILE, ENOMEM.
  */
 SBUS_API int sbus_open(struct sbus **bus, const struct sbus_params *params,

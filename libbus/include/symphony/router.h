@@ -39,7 +39,7 @@ SBUS_API const char *const *sbus_router_policies(void);
 /**
  * sbus_router_attach() - let a policy decide about the calls of a service
  * @router: (out) what was attached; for sbus_router_free()
- * @bus: name of the bus; NULL: $SYMPHONY_BUS, or else "symphony"
+ * @bus: name of the bus; NULL: as sbus_bus_name(NULL)
  * @service: an id that is or was claimed on it; NULL: all of the bus that have no
  *	policy of their own (an acl: all)
  * @policy: one of sbus_router_policies(); or, with a "/" or a "." in it, the path of
