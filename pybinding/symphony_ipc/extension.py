@@ -168,7 +168,10 @@ class Extension:
 
         parser = argparse.ArgumentParser(
             description=self.summary or f"The extension '{self.id}'.", allow_abbrev=False)
-        parser.add_argument("--bus", type=_name, help="the bus to join ($SYMPHONY_BUS, or else symphony)")
+        parser.add_argument("--bus", type=_name,
+                            help="the bus to join ($SYMPHONY_BUS, or else symphony-UID)")
+        parser.add_argument("--owner", metavar="UID",
+                            help="whose bus it is, if it is another user's; or 'any'")
         parser.add_argument("--id", type=_name, help=f"the id to serve ({self.id})")
         parser.add_argument("--takeover", action="store_true", default=None,
                             help="serve instead of those who do; they finish what they have")
@@ -181,6 +184,7 @@ class Extension:
         options = parser.parse_args(argv)
         self.id = options.id or self.id
         self._bus_name = options.bus or self._bus_name
+        self._options["owner"] = options.owner or self._options["owner"]
         if options.describe:
             import json
 
