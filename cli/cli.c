@@ -175,6 +175,8 @@ static void print_error_json(const struct sbus_error *error, int status)
 	if (name)
 		yyjson_mut_obj_add_str(doc, inner, "name", name);
 	yyjson_mut_obj_add_str(doc, inner, "message", sbus_error_message(error));
+	if (error->retry_safe)
+		yyjson_mut_obj_add_true(doc, inner, "retry_safe");
 	if (error->error == -EREMOTEIO) {
 		yyjson_mut_obj_add_int(doc, inner, "code", error->code);
 		if (error->data)

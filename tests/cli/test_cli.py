@@ -177,7 +177,8 @@ def test_call_fails_as_it_says(cli, served):
     assert '"worker" answered with error -32601' in done.stderr and not done.stdout
     error = only_error(cli("-j", "call", "worker", "nothing", "{}", status=3).stderr)
     assert (error["name"], error["code"]) == ("EREMOTEIO", -32601)
-    cli("call", "nobody", "{}", status=4)
+    assert "retry_safe" not in error
+    assert only_error(cli("-j", "call", "nobody", "{}", status=4).stderr)["retry_safe"]
     cli("--bus", "no-bus", "call", "worker", "{}", status=4)
     cli("call", "worker", "work", '{"seconds": 2}', "--timeout", "0.3", status=5)
     cli("call", "worker", "{}", status=6, user=NOBODY)
