@@ -170,7 +170,7 @@ class Extension:
             description=self.summary or f"The extension '{self.id}'.", allow_abbrev=False)
         parser.add_argument("--bus", type=_name,
                             help="the bus to join ($SYMPHONY_BUS, or else symphony-UID)")
-        parser.add_argument("--owner", metavar="UID",
+        parser.add_argument("--owner", type=_owner, metavar="UID",
                             help="whose bus it is, if it is another user's; or 'any'")
         parser.add_argument("--id", type=_name, help=f"the id to serve ({self.id})")
         parser.add_argument("--takeover", action="store_true", default=None,
@@ -300,6 +300,12 @@ class Extension:
 
 def _name(text):
     return _symphony.check_name(text, "a name")
+
+
+def _owner(text):
+    if text != "any" and not (text.isascii() and text.isdecimal() and int(text) < 2**32 - 1):
+        raise ValueError(text)
+    return text
 
 
 def _text(value, what):

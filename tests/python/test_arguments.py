@@ -141,7 +141,8 @@ def test_a_method_is_a_function():
 
 
 @pytest.mark.parametrize("argv, status", [
-    (["--buss", "a"], 2), (["extra"], 2), (["--bus", "A"], 2), (["--id", ""], 2), (["--grant", "x"], 2),
+    (["--buss", "a"], 2), (["extra"], 2), (["--bus", "A"], 2), (["--owner", "me"], 2),
+    (["--id", ""], 2), (["--grant", "x"], 2),
     (["--recovery", "no"], 2), (["--take"], 2), (["--help"], 0)])
 def test_a_command_line_that_is_wrong(capsys, argv, status):
     with pytest.raises(SystemExit) as ended:
