@@ -777,8 +777,8 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 {
 	const struct symp_call *call = args->call;
 	struct symp_claim *replica, *claim;
+	struct symp_endpoint *ep = NULL;
 	struct symp_service *service;
-	struct symp_endpoint *ep;
 	u32 changes;
 	int err;
 
@@ -802,6 +802,13 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		}
 		claim = replica ?: rcu_dereference(service->activator);
 		if (!claim || (!replica && READ_ONCE(claim->ep->dead))) {
+			/*
+			 * A replica that was replaced takes no calls either. Pairs
+			 * with the release in count_change(), which is before that.
+			 */
+			smp_rmb();
+			if (changes != READ_ONCE(service->changes))
+				continue;
 			err = -ECONNREFUSED;
 			goto refused;
 		}
