@@ -2,10 +2,11 @@
 /*
  * Admit: programs that say who may call whom.
  *
- * Asked when a call is to go to a replica for the first time: nobody has seen
- * anything of it, and to refuse it undoes what a call without a replica does. A gate
- * that is to fail closed is never open in between: its place is taken by one
- * store, from the program to the closed gate, and from that to the next program.
+ * Asked when a call is to go to a replica for the first time, and again when it
+ * had to wait for room there: nobody has seen anything of it, and to refuse it
+ * undoes what a call without a replica does. A gate that is to fail closed is
+ * never open in between: its place is taken by one store, from the program to the
+ * closed gate, and from that to the next program.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>

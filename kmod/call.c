@@ -59,6 +59,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "admit.h"
 #include "bus.h"
 #include "call.h"
 #include "chore.h"
@@ -912,8 +913,17 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 	if (err == -EAGAIN && arg->flags & SYMPHONY_CALL_NOTIFY)
 		return symp_room_notify(call, symp_pool_granules(arg->body_len),
 					limit) ?: -EAGAIN;
-	if (err)
+	if (err < 0)
 		return err;
+	/* A gate that came while it waited for room is not passed by. */
+	if (unlikely(err) && static_branch_unlikely(&symp_admits)) {
+		scoped_guard(rcu)
+			err = symp_admit(call->service, call->caller, arg);
+		if (err) {
+			symp_pool_put(pool);
+			goto err_free_room;
+		}
+	}
 	write_request(symp_pool_msg(pool, call->request.offset), call, arg);
 	err = symp_body_fill(pool, call->request.offset, pieces, arg->body,
 			     arg->body_len);
@@ -929,9 +939,11 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 		return symp_call_attach(call, false);
 	}
 
-	guard(spinlock)(&server->lock);
+err_free_room:
+	spin_lock(&server->lock);
 	if (!server->dead)
 		symp_room_free(server, call->lane, call->request.offset);
+	spin_unlock(&server->lock);
 	return err;
 }
 
@@ -953,6 +965,31 @@ static noinline int call_deliver_peeking(struct symp_call *call,
 	       call_deliver(call, &args, pieces, true, wait, limit);
 }
 
+/* Replicas that SEND chooses before it says EAGAIN. */
+#define SEND_CHOICES	16
+
+/*
+ * The replica that was chosen stopped serving. Servers can come and go for ever:
+ * CALL ends at its deadline, SEND after a few. Return: 0: choose another.
+ */
+static noinline int choose_again(struct symp_call *call,
+				 const struct symphony_call *arg, bool wait,
+				 u32 choices, enum symphony_limit *limit)
+{
+	cond_resched();
+	if (signal_pending(current))
+		return -ERESTARTSYS;
+	if (call->deadline && ktime_get_ns() >= call->deadline)
+		return -ETIME;
+	if (wait || choices < SEND_CHOICES)
+		return 0;
+	*limit = SYMPHONY_LIMIT_ROOM;
+	if (!(arg->flags & SYMPHONY_CALL_NOTIFY) || !call->server)
+		return -EAGAIN;
+	return symp_room_notify(call, symp_pool_granules(arg->body_len),
+				limit) ?: -EAGAIN;
+}
+
 /* Until it is delivered, or is not to be. */
 static __always_inline int
 call_deliver_somewhere(struct symp_call *call, const struct symphony_call *arg,
@@ -960,7 +997,7 @@ call_deliver_somewhere(struct symp_call *call, const struct symphony_call *arg,
 		       enum symphony_limit *limit)
 {
 	const struct symp_route_args args = { .call = call, .arg = arg };
-	u32 tries = SYMP_FILL_TRIES;
+	u32 tries = SYMP_FILL_TRIES, choices = 0;
 	int err;
 
 	trace_symphony_call_made(call, arg);
@@ -977,8 +1014,7 @@ call_deliver_somewhere(struct symp_call *call, const struct symphony_call *arg,
 			err = symp_body_fault_in(pieces, arg->body,
 						 arg->body_len);
 		else if (err == -ESHUTDOWN)
-			/* Servers can come and go for ever. */
-			err = signal_pending(current) ? -ERESTARTSYS : 0;
+			err = choose_again(call, arg, wait, ++choices, limit);
 		else
 			break;
 	} while (!err);

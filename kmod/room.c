@@ -423,7 +423,7 @@ void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
  * @pool: (out) the server's pool, referenced
  * @limit: (out) what was in the way
  *
- * Return: 0, -ESHUTDOWN, -EMSGSIZE, -EAGAIN, -ETIME (the deadline), -ERESTARTSYS,
+ * Return: 0; 1 after a wait; -ESHUTDOWN, -EMSGSIZE, -EAGAIN, -ETIME (the deadline), -ERESTARTSYS,
  * -ECANCELED (@call is done).
  */
 int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
@@ -466,7 +466,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 	spin_lock(&ep->lock);
 	if (w.done) {
 		*offset = w.offset;
-		err = ep->dead || w.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 0;
+		err = ep->dead || w.offset == SYMPHONY_NO_OFFSET ? -ESHUTDOWN : 1;
 	} else {
 		symp_room_leave(ep, lane, &w);
 		if (err == -ETIMEDOUT)
@@ -474,7 +474,7 @@ int symp_room_reserve(struct symp_endpoint *ep, struct symp_lane *lane,
 		err = err ?: -ECANCELED;
 	}
 out:
-	if (!err)
+	if (err >= 0)
 		*pool = symp_pool_get(ep->pool);
 	spin_unlock(&ep->lock);
 	return err;

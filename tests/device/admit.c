@@ -102,6 +102,39 @@ TEST_F(admit, says_yes_or_no)
 	EXPECT_EQ(11, self->gate->bss->asked);
 }
 
+/* It was chosen for before there was a gate; it is delivered after. */
+TEST_F(admit, is_not_passed_by_a_call_that_waits_for_room)
+{
+	static unsigned char body[40000];
+	struct symphony_call call = ep_request(self->svc, body, sizeof(body));
+	struct bpf_link *link;
+	struct caller caller;
+	int sent = 0;
+
+	call.flags = SYMPHONY_CALL_ONEWAY;
+	call.reply_max = 0;
+	call.deadline = 0;
+	while (!ep_send(&self->client, &call) && ++sent < 10000)
+		call.id = call.slot = 0;
+	call = ep_request(self->svc, body, sizeof(body));
+	ASSERT_EQ(0, caller_start(&caller, &self->client, call));
+	EXPECT_EQ(-ETIMEDOUT, caller_join(&caller, 2 * DEV_BEAT));
+	self->gate->bss->answer = -EACCES;
+	link = bpf_map__attach_struct_ops(self->gate->maps.gate);
+	ASSERT_NE(NULL, link);
+	while (sent--) {
+		const struct symphony_msg *msg = ep_next(&self->server, DEV_LONG);
+
+		ASSERT_NE(NULL, msg);
+		ASSERT_EQ(0, ep_release(&self->server, msg));
+	}
+	ASSERT_EQ(0, caller_join(&caller, DEV_LONG));
+	EXPECT_EQ(-EACCES, caller.ret);
+	EXPECT_TRUE(ep_is_quiet(&self->server));
+	bpf_link__destroy(link);
+	EXPECT_EQ(0, try(self));
+}
+
 TEST_F(admit, sees_the_call)
 {
 	struct bpf_link *link = bpf_map__attach_struct_ops(self->gate->maps.gate);

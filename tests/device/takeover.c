@@ -71,6 +71,28 @@ static long serve_or_hear(struct ep *ep, int *told)
 	return ep_reply(ep, msg, NULL, 0, SYMPHONY_REPLY_RELEASE) ?: method;
 }
 
+struct flipper {
+	struct ep *ep[2];
+	atomic_bool stop;
+	int flips;
+};
+
+/* Two replicas take over from each other, and drop what they get. */
+static void *flip(void *arg)
+{
+	struct flipper *flipper = arg;
+	const struct symphony_msg *msg;
+
+	for (; !flipper->stop; flipper->flips++) {
+		struct ep *ep = flipper->ep[flipper->flips & 1];
+
+		take_over(ep, 0);
+		while ((msg = ep_next(ep, -1)))
+			ep_release(ep, msg);
+	}
+	return NULL;
+}
+
 /* Send @nr calls from @from on. */
 static int send_marked(struct _test_data_takeover *self, __u64 from, int nr)
 {
@@ -485,6 +507,46 @@ TEST_F(takeover, is_not_noticed_by_those_who_call)
 		echo_stop(&echos[i]);
 	TH_LOG("%d calls, %d takeovers", done, rounds);
 	EXPECT_LE(ARRAY_SIZE(naggers), done);
+}
+
+/* However fast they change: a body that takes longer to copy is refused. */
+TEST_F(takeover, send_ends_while_replicas_change)
+{
+	struct ep wide[2];
+	struct flipper flipper = { .ep = { &wide[0], &wide[1] } };
+	static unsigned char body[4 * MIB];
+	__u64 longest = 0, end;
+	int sent = 0, refused = 0;
+	pthread_t thread;
+
+	ASSERT_EQ(0, ep_join(&wide[0], 32 * MIB));
+	ASSERT_EQ(0, ep_join(&wide[1], 32 * MIB));
+	memset(body, 1, sizeof(body));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, flip, &flipper));
+	dev_until(flipper.flips > 10);
+	end = dev_after(10000);
+	while (!refused && dev_now() < end) {
+		struct symphony_call call = ep_request(self->svc, body, sizeof(body));
+		__u64 begin = dev_now();
+		int ret;
+
+		call.flags = SYMPHONY_CALL_ONEWAY;
+		call.reply_max = 0;
+		call.deadline = 0;
+		ret = ep_send(&self->client, &call);
+		EXPECT_TRUE(!ret || ret == -EAGAIN) TH_LOG("gave %d", ret);
+		sent += !ret;
+		refused += ret == -EAGAIN;
+		longest = dev_now() - begin > longest ? dev_now() - begin : longest;
+	}
+	flipper.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	TH_LOG("%d takeovers; %d sent, %d refused, the longest took %.1f ms", flipper.flips,
+	       sent, refused, longest / 1e6);
+	EXPECT_LT(0, refused);
+	EXPECT_GT(5000000000ULL, longest);
+	ep_close(&wide[0]);
+	ep_close(&wide[1]);
 }
 
 TEST_HARNESS_MAIN

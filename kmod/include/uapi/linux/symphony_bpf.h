@@ -212,7 +212,8 @@ struct symphony_admit {
  * @admit: may this call be made? 0, or the negative errno that CALL or SEND fails
  *	with: EACCES, EPERM, EBUSY, ECONNREFUSED or ETIME. Asked whenever a
  *	replica is chosen, until the call has reached one: again when that went
- *	before, or the body has to be waited for; not when the call moves
+ *	before, or the body or room had to be waited for; not when the call moves,
+ *	nor when it is queued already
  * @flags: SYMPHONY_ADMIT_*
  * @bus: name of the bus
  * @service: name of a service there is, or empty: for all services of the bus. A
