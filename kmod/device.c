@@ -610,7 +610,7 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 		return ret;
 	if (arg.flags & ~(SYMPHONY_REPLY_ERROR | SYMPHONY_REPLY_RELEASE |
 			  SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT |
-			  SYMPHONY_REPLY_VECTOR) ||
+			  SYMPHONY_REPLY_VECTOR | SYMPHONY_REPLY_TRY) ||
 	    (cmd && arg.deadline))
 		return -EINVAL;
 	if (arg.flags & SYMPHONY_REPLY_RECV) {

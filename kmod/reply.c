@@ -99,6 +99,8 @@ static __always_inline int answer(struct symp_call *call,
 	at = answer_room(call, larger, arg->body_len);
 	if (at == SYMPHONY_NO_OFFSET) {
 		spin_unlock(&ep->lock);
+		if (arg->flags & SYMPHONY_REPLY_TRY)
+			return -EMSGSIZE;
 		return symp_call_finish(call, -EMSGSIZE, arg->body_len) ?
 			-EMSGSIZE : -ESRCH;
 	}

@@ -150,6 +150,7 @@ SBUS_API int sbus_open(struct sbus **ret, const struct sbus_params *params, stru
 	bus->pool = pool;
 	bus->pool_size = join.pool_size;
 	bus->may_seal = params->sealed_min != UINT32_MAX;
+	bus->reply_flags = bus->may_seal ? SYMPHONY_REPLY_TRY : 0;
 	bus->sealed_min = params->sealed_min ? params->sealed_min : UINT32_MAX;
 	bus->sealed_answer_min = params->sealed_min ? params->sealed_min : SEALED_ANSWER;
 	bus->endpoint = join.endpoint;

@@ -59,7 +59,8 @@ struct sbus {
 	uint32_t queue_max;
 	bool may_seal;			/* bodies can be in files: */
 	uint32_t sealed_min;		/* requests' from here on, and if no pool holds them; */
-	uint32_t sealed_answer_min;	/* answers' from here on */
+	uint32_t sealed_answer_min;	/* answers' from here on, and if the caller has no room */
+	uint32_t reply_flags;		/* SYMPHONY_REPLY_* of every answer */
 	uint64_t endpoint;
 	bool creator;
 	char name[SBUS_NAME_MAX + 1];

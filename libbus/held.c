@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "reply.h"
 
 bool held_add(struct receiver *receiver, const struct symphony_reply *reply,
 	      void (*destroy)(void *data), void *data)
@@ -63,6 +64,8 @@ void held_send(struct receiver *receiver)
 	for (unsigned int i = 0; i < held->nr; i++) {
 		struct held *answer = &held->held[i];
 
+		if (unlikely(operations[i].result == -EMSGSIZE))
+			operations[i].result = reply_in_file(receiver->bus, &answer->reply);
 		/* Nobody waited for it, or it was too large: its room did not go back. */
 		if (unlikely(operations[i].result && answer->sole))
 			receiver_release(receiver, answer->reply.slot);

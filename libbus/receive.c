@@ -79,9 +79,9 @@ void receiver_release(struct receiver *receiver, uint32_t offset)
 
 /*
  * Sends the answer that waits and, with RECV in @flags, takes messages. Returns
- * how many, -EINTR when a signal came instead, -ESRCH when the answer could not
- * be sent (nobody waits for it any more, or it is too large for who does) and
- * nothing was received.
+ * how many, -EINTR when a signal came instead, -ESRCH when nothing was received
+ * because the answer could not be sent (nobody waits for it any more, or it is too
+ * large for who does), or not with that system call.
  */
 static int reply_and_receive(struct receiver *receiver, uint32_t flags)
 {
@@ -100,6 +100,10 @@ static int reply_and_receive(struct receiver *receiver, uint32_t flags)
 		r = bus_ioctl(receiver->bus, SYMPHONY_IOC_REPLY, reply);
 	while (unlikely(r == -EINTR));
 	receiver_released(receiver, reply->nr_release);
+	if (unlikely(r == -EMSGSIZE) && !reply_in_file(receiver->bus, reply)) {
+		answer_over(receiver);
+		return -ESRCH;
+	}
 	answer_over(receiver);
 	if (likely(!r)) {
 		r = reply->nr;

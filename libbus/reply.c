@@ -66,35 +66,81 @@ static int reply_until_over(const struct sbus *bus, struct symphony_reply *arg)
 	return r;
 }
 
-/* With files, or the body, which is at @iov, in one. */
-static int reply_packed(struct sbus_message *request, struct symphony_reply *arg,
-			const struct iovec *iov, unsigned int nr_iov)
+/* Names what is in @parcel in @arg. */
+static void name_parcel(struct symphony_reply *arg, struct parcel *parcel)
+{
+	arg->fds = (uintptr_t)parcel->fds;
+	arg->nr_fds = parcel->nr;
+	if (!parcel->is_sealed)
+		return;
+	arg->flags &= ~(SYMPHONY_REPLY_VECTOR | SYMPHONY_REPLY_TRY);
+	arg->body = (uintptr_t)&parcel->sealed;
+	arg->body_len = sizeof(parcel->sealed);
+	arg->content_type |= SYMPHONY_CONTENT_SEALED;
+}
+
+/*
+ * REPLY with the @nr files at @fds. The body, which is at @iov, is in a file too if it
+ * is to be, or if the caller has no room for it.
+ */
+static int reply_packed(const struct sbus *bus, struct symphony_reply *arg,
+			const struct iovec *iov, unsigned int nr_iov, const int *fds,
+			uint32_t nr, bool in_file)
 {
 	struct symphony_reply plain = *arg;
-	uint32_t nr = nr_pushed(request, arg->flags);
 	struct parcel parcel;
 	int r;
 
-	r = parcel_pack(&parcel, nr ? request->attached->pushed : NULL, nr);
+	plain.flags &= ~SYMPHONY_REPLY_TRY;
+	r = parcel_pack(&parcel, fds, nr);
 	if (r)
 		return r;
-	if (pieces_len(iov, nr_iov) >= request->bus->sealed_answer_min && request->bus->may_seal)
+	if (in_file)
 		parcel_seal(&parcel, iov, nr_iov);
-	arg->fds = (uintptr_t)parcel.fds;
-	arg->nr_fds = parcel.nr;
-	if (parcel.is_sealed) {
-		arg->flags &= ~SYMPHONY_REPLY_VECTOR;
-		arg->body = (uintptr_t)&parcel.sealed;
-		arg->body_len = sizeof(parcel.sealed);
-		arg->content_type |= SYMPHONY_CONTENT_SEALED;
+	name_parcel(arg, &parcel);
+	r = reply_until_over(bus, arg);
+	if (r == -EMSGSIZE && arg->flags & SYMPHONY_REPLY_TRY) {
+		arg->flags &= ~SYMPHONY_REPLY_TRY;
+		parcel_seal(&parcel, iov, nr_iov);
+		name_parcel(arg, &parcel);
+		r = reply_until_over(bus, arg);
 	}
-	r = reply_until_over(request->bus, arg);
 	/* It is not the user who wanted a file. */
 	if (r == -EDQUOT && parcel.is_sealed && !nr)
-		r = reply_until_over(request->bus, &plain);
+		r = reply_until_over(bus, &plain);
 	parcel_empty(&parcel);
-	if (!r && nr)
-		attached_sent(request->attached);
+	return r;
+}
+
+int reply_in_file(const struct sbus *bus, struct symphony_reply *reply)
+{
+	const struct iovec whole = { (void *)(uintptr_t)reply->body, reply->body_len };
+
+	if (!(reply->flags & SYMPHONY_REPLY_TRY))
+		return -EMSGSIZE;
+	reply->flags &= ~(SYMPHONY_REPLY_RECV | SYMPHONY_REPLY_DONTWAIT);
+	reply->nr_release = 0;
+	return reply_packed(bus, reply, &whole, 1, NULL, 0, true);
+}
+
+/* REPLY at once, the answer being at @iov. */
+static int reply_at_once(struct sbus_message *request, const struct answer *answer,
+			 struct symphony_reply *arg, const struct iovec *iov, unsigned int nr_iov)
+{
+	uint32_t nr = nr_pushed(request, arg->flags);
+	const struct sbus *bus = request->bus;
+	int r;
+
+	if (is_packed(request, answer)) {
+		r = reply_packed(bus, arg, iov, nr_iov, nr ? request->attached->pushed : NULL, nr,
+				 answer->len >= bus->sealed_answer_min && bus->may_seal);
+		if (!r && nr)
+			attached_sent(request->attached);
+	} else {
+		r = reply_until_over(bus, arg);
+		if (unlikely(r == -EMSGSIZE && arg->flags & SYMPHONY_REPLY_TRY))
+			r = reply_packed(bus, arg, iov, nr_iov, NULL, 0, true);
+	}
 	return r;
 }
 
@@ -103,7 +149,7 @@ static inline void reply_fill(struct symphony_reply *reply, const struct sbus_me
 {
 	*reply = (struct symphony_reply){
 		.size = sizeof(*reply),
-		.flags = answer->flags | flags,
+		.flags = answer->flags | flags | request->bus->reply_flags,
 		.id = request->msg->id,
 		.slot = request->offset,
 		.content_type = answer->content_type,
@@ -127,8 +173,7 @@ static int send_now(struct sbus_message *request, const struct answer *answer)
 	int r;
 
 	reply_fill(&arg, request, answer, 0);
-	r = is_packed(request, answer) ? reply_packed(request, &arg, &whole, 1) :
-					 reply_until_over(request->bus, &arg);
+	r = reply_at_once(request, answer, &arg, &whole, 1);
 	replied(request, r);
 	return r;
 }
@@ -143,8 +188,7 @@ static int send_pieces(struct sbus_message *request, const struct answer *answer
 	reply_fill(&arg, request, answer, SYMPHONY_REPLY_VECTOR);
 	arg.body = (uintptr_t)iov;
 	arg.body_len = nr;
-	r = is_packed(request, answer) ? reply_packed(request, &arg, iov, nr) :
-					 reply_until_over(request->bus, &arg);
+	r = reply_at_once(request, answer, &arg, iov, nr);
 	replied(request, r);
 	return r;
 }
@@ -270,6 +314,8 @@ static void part_send(struct sbus *bus, struct part *part)
 		struct sbus_message *request = corked->request;
 		int r = part->operations[i].result;
 
+		if (unlikely(r == -EMSGSIZE))
+			r = reply_in_file(bus, &part->replies[i]);
 		replied(request, r);
 		if (corked->answer.destroy)
 			corked->answer.destroy((void *)corked->answer.data);

@@ -92,7 +92,7 @@ FIXTURE_VARIANT_ADD(abi, recv) {
 };
 FIXTURE_VARIANT_ADD(abi, reply) {
 	.op = SYMPHONY_IOC_REPLY, .size = sizeof(struct symphony_reply),
-	.known_flags = 0x1f,
+	.known_flags = 0x3f,
 };
 FIXTURE_VARIANT_ADD(abi, cancel) {
 	.op = SYMPHONY_IOC_CANCEL, .size = sizeof(struct symphony_wait),

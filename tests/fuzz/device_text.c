@@ -66,7 +66,7 @@ static const char *const call_flags[] = {
 };
 static const char *const cancel_flags[] = { "RECV", "RECEIVERS", "RESUME", NULL };
 static const char *const dontwait[] = { "DONTWAIT", NULL };
-static const char *const reply_flags[] = { "ERROR", "RELEASE", "RECV", "DONTWAIT", "VECTOR", NULL };
+static const char *const reply_flags[] = { "ERROR", "RELEASE", "RECV", "DONTWAIT", "VECTOR", "TRY", NULL };
 static const char *const remove_flag[] = { "REMOVE", NULL };
 static const char *const none[] = { NULL };
 

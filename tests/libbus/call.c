@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Blocking calls through the device, and answering them. */
+#include <linux/symphony.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,22 +245,80 @@ TEST_F(call, timeout_and_deadline_end_a_call)
 	ASSERT_EQ(0, CALL("echo", "and on"));
 }
 
+static void hear_length(struct sbus_message *reply, const struct sbus_error *error,
+			void *userdata)
+{
+	int *lengths = userdata;
+	size_t len = 0;
+
+	if (!error)
+		sbus_message_body(reply, &len);
+	lengths[len == 60000]++;
+}
+
+/* However the answer is sent: within the handler, from its pieces, in a batch, corked. */
+TEST_F(call, answer_larger_than_the_room_for_it_comes_in_a_file)
+{
+	struct sbus_request requests[] = {
+		request_for("few", "big", "60000", 5), request_for("few", "echo", NULL, 60000),
+		request_for("few", "iov", NULL, 60000), request_for("few", "take", NULL, 60000),
+	};
+	struct sbus_params params = {
+		.size = sizeof(params), .bus = test_bus(), .pool_size = SYMPHONY_POOL_MIN,
+	};
+	char *body = calloc(1, 60000);
+	struct server server;
+	struct sbus *bus;
+	size_t len;
+
+	ASSERT_EQ(0, server_start_batch(&server, "few", 1, 0, 16));
+	ASSERT_EQ(0, sbus_open(&bus, &params, &self->error));
+	for (size_t i = 0; i < 4; i++) {
+		struct sbus_message *reply;
+		int lengths[2] = { };
+
+		if (i)
+			requests[i].body = body;
+		for (int n = 0; n < 3; n++) {
+			ASSERT_EQ(0, sbus_call(bus, &requests[i], &reply, &self->error))
+				TH_LOG("%zu: %s", i, self->error.message);
+			sbus_message_body(reply, &len);
+			EXPECT_EQ(60000, len);
+			sbus_message_unref(reply);
+		}
+		for (int n = 0; n < 20; n++)
+			ASSERT_EQ(0, sbus_call_async(bus, &requests[i], hear_length, lengths, NULL,
+						     &self->error));
+		while (lengths[0] + lengths[1] < 20 && sbus_wait(bus, sbus_now() + 8000 * MS) > 0)
+			sbus_process(bus);
+		EXPECT_EQ(20, lengths[1]) TH_LOG("%zu", i);
+	}
+	sbus_unref(bus);
+	EXPECT_EQ(0, server_stop(&server));
+	free(body);
+}
+
 TEST_F(call, answer_too_large_says_what_would_do)
 {
-	struct sbus_request request = request_for("echo", "big", "200000", 6);
+	struct sbus_request request = request_for("plain", "big", "200000", 6);
 	struct sbus_params params = {
 		.size = sizeof(params), .bus = test_bus(), .pool_size = 128 << 10,
 	};
+	struct server server;
 	struct sbus *bus;
 
+	server_sealed_min = UINT32_MAX;
+	ASSERT_EQ(0, server_start(&server, "plain", 1, 0));
 	ASSERT_EQ(0, sbus_open(&bus, &params, &self->error));
 	EXPECT_EQ(-EMSGSIZE, sbus_call(bus, &request, NULL, &self->error));
+	EXPECT_FALSE(self->error.retry_safe);
 	EXPECT_EQ(200000, self->error.needed);
 	EXPECT_NE(NULL, strstr(self->error.message, "reply_max = 200000"));
 	request.body = "50000";
 	request.body_len = 5;
 	EXPECT_EQ(0, sbus_call(bus, &request, NULL, &self->error));
 	sbus_unref(bus);
+	EXPECT_EQ(0, server_stop(&server));
 }
 
 TEST_F(call, body_too_large_is_refused)

@@ -39,6 +39,7 @@ FIXTURE_SETUP(limits)
 	memset(&self->error, 0, sizeof(self->error));
 	self->world = open_pool(SBUS_OPEN_CREATE, 0, NULL);
 	ASSERT_NE(NULL, self->world);
+	server_sealed_min = UINT32_MAX;
 	ASSERT_EQ(0, server_start(&self->server, "echo", 1, 65536));
 	self->bus = open_pool(0, 65536, NULL);
 	ASSERT_NE(NULL, self->bus);

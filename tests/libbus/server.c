@@ -139,6 +139,8 @@ static void *server_main(void *arg)
 	return NULL;
 }
 
+uint32_t server_sealed_min;
+
 int server_start(struct server *server, const char *id, unsigned int threads, uint32_t pool_size)
 {
 	return server_start_batch(server, id, threads, pool_size, 0);
@@ -149,7 +151,7 @@ int server_start_batch(struct server *server, const char *id, unsigned int threa
 {
 	struct sbus_params params = {
 		.size = sizeof(params), .flags = SBUS_OPEN_CREATE, .bus = test_bus(),
-		.pool_size = pool_size,
+		.pool_size = pool_size, .sealed_min = server_sealed_min,
 	};
 	int r;
 

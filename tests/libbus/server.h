@@ -33,6 +33,9 @@ struct server {
 	int nr_kept;
 };
 
+/* sbus_params.sealed_min of servers that are started from here on; 0 to begin with. */
+extern uint32_t server_sealed_min;
+
 /* Serves @id: 0 or -errno. */
 int server_start(struct server *server, const char *id, unsigned int threads, uint32_t pool_size);
 /* The same, @batch requests at a time. */

@@ -182,7 +182,8 @@ SBUS_API const char *sbus_error_message(const struct sbus_error *error);
  *	0: 65536
  * @sealed_min: bodies of so many bytes and more, of requests and answers, do not
  *	go through pools but in files; 0: requests that the receiver's pool cannot
- *	hold, and answers of 256 KiB and more; UINT32_MAX: none
+ *	hold, answers for which the caller has no room, and those of 256 KiB and
+ *	more; UINT32_MAX: none
  * @reserve: with CREATE: ids, ended by NULL, that are the creator's from the
  *	beginning: claiming one of these needs a grant. NULL: none
  * @owner: with SBUS_OPEN_OWNER: uid of the bus's owner, the user who created it
@@ -559,7 +560,8 @@ SBUS_API const char *sbus_message_extension(const struct sbus_message *message);
  * @body_len: how many
  * @content_type: enum sbus_content
  * @reply_max: bytes of answer for which room is set aside, 0: 4096. A larger
- *	answer takes free room of the pool if there is some
+ *	answer takes free room of the pool if there is some, and otherwise comes in a
+ *	file if the extension may send one (@sbus_params.sealed_min)
  * @method: for routers and the receiver: sbus_method_id(), or 0
  * @key: likewise: the routing key, or 0
  * @deadline: when to give up, 0: never

@@ -645,6 +645,7 @@ struct symphony_recv {
 #define SYMPHONY_REPLY_RECV	(1U << 2)	/* then RECV */
 #define SYMPHONY_REPLY_DONTWAIT	(1U << 3)	/* with RECV: as RECV_DONTWAIT */
 #define SYMPHONY_REPLY_VECTOR	(1U << 4)	/* the body is in pieces */
+#define SYMPHONY_REPLY_TRY	(1U << 5)	/* EMSGSIZE leaves the call as it is */
 
 /**
  * struct symphony_reply - REPLY: answer a call, and take the next
@@ -671,7 +672,8 @@ struct symphony_recv {
  * @nr is 0.
  *
  * A reply that does not fit the caller's room ends the call with EMSGSIZE at
- * the caller, and gives EMSGSIZE here.
+ * the caller, and gives EMSGSIZE here. With SYMPHONY_REPLY_TRY the call goes on, and
+ * can be answered with less: with SYMPHONY_CONTENT_SEALED, for example.
  *
  * Errors: ESRCH (no such call, answered before, or the caller no longer waits:
  * it cancelled, its deadline passed, it died), EMSGSIZE, EDQUOT (see @limit),
