@@ -225,6 +225,9 @@ static void check_limits(struct report *report)
 	check_use(report, "calls", "user_calls_max", &info.user_calls);
 	check_use(report, "ids", "user_services_max", &info.user_services);
 	check_use(report, "files on the way", "user_files_max", &info.user_files);
+	check_use(report, "claims", "user_claims_max", &info.user_claims);
+	check_use(report, "records of called and watched connections", "user_records_max",
+		  &info.user_records);
 }
 
 static void check_bus(struct report *report, const struct cli *cli)

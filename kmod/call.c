@@ -395,10 +395,9 @@ static void withdraw(struct symp_call *call, struct list_head *doomed)
 	doom_children(call, doomed);
 	symp_call_detach(call);
 	symp_slice_let_go(server, call->lane, call->request.offset);
-	if (call->notify && !call->replying) {
-		symp_notice_push_cancelled(server, call);
+	if (call->notify && !call->replying &&
+	    symp_notice_push_cancelled(server, call))
 		call = NULL;
-	}
 	spin_unlock(&server->lock);
 	if (call)
 		symp_call_put(call);
@@ -739,11 +738,13 @@ static bool call_abandon(struct symp_call *call)
  * symp_call_route() - choose who will answer
  * @call: a call that is attached nowhere
  * @args: of @call
+ * @limit: (out) what was in the way
  *
- * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (it ends), or
- * what a program refuses it with.
+ * May sleep. Return: 0, -ENOENT, -ECONNREFUSED, -ENOMEM, -ECANCELED (it ends),
+ * -EDQUOT, -ESHUTDOWN (choose another server), or what a program refuses it with.
  */
-int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
+int symp_call_route(struct symp_call *call, const struct symp_route_args *args,
+		    enum symphony_limit *limit)
 {
 	struct symp_endpoint *ep = call->caller, *old;
 	struct symp_lane *lane = NULL;
@@ -769,7 +770,7 @@ int symp_call_route(struct symp_call *call, const struct symp_route_args *args)
 	if (old)
 		symp_endpoint_put(old);
 	if (!lane) {
-		lane = symp_lane_get(pick.ep, ep);
+		lane = symp_lane_get(pick.ep, ep, limit);
 		if (IS_ERR(lane))
 			return PTR_ERR(lane);
 		guard(spinlock)(&ep->lock);
@@ -817,16 +818,18 @@ static void write_request(struct symphony_msg *msg, struct symp_call *call,
 }
 
 /* Hold the request until there is a replica, and say so, once. */
-static void park(struct symp_call *call, struct symp_notice **notice)
+static void park(struct symp_call *call)
 {
 	struct symp_endpoint *activator = call->server;
+	struct symp_service *service = call->service;
 
 	list_add_tail(&call->request.node, &activator->parked);
 	activator->queued++;
-	WRITE_ONCE(call->service->parked, call->service->parked + 1);
-	if (!call->service->activated)
-		symp_notice_push(activator, no_free_ptr(*notice));
-	call->service->activated = true;
+	WRITE_ONCE(service->parked, service->parked + 1);
+	/* One that it did not receive yet says this, too. */
+	if (!service->activated)
+		symp_notice_push_activate(activator, service);
+	service->activated = true;
 }
 
 /**
@@ -834,22 +837,14 @@ static void park(struct symp_call *call, struct symp_notice **notice)
  * @call: a call with room at its server, filled
  * @keep: after an error it has the room still
  *
- * May sleep. Return: 0; -ESHUTDOWN: choose another server; -ECANCELED: @call
- * ends; -ENOMEM.
+ * Return: 0; -ESHUTDOWN: choose another server; -ECANCELED: @call ends.
  */
 int symp_call_attach(struct symp_call *call, bool keep)
 {
-	struct symp_notice *notice __free(kfree) = NULL;
 	struct symp_endpoint *server = call->server;
 	u32 offset = call->request.offset;
 	int err = 0;
 
-	if (unlikely(call->park)) {
-		notice = symp_notice_alloc(SYMPHONY_MSG_ACTIVATE, NULL, server,
-					   call->handle, 0);
-		if (!notice)
-			err = -ENOMEM;
-	}
 	guard(spinlock)(&server->lock);
 	if (server->dead)
 		return -ESHUTDOWN;
@@ -881,7 +876,7 @@ int symp_call_attach(struct symp_call *call, bool keep)
 	}
 	trace_symphony_call_queued(call);
 	if (unlikely(call->park))
-		park(call, &notice);
+		park(call);
 	else
 		symp_queue_push(server, call->lane, &call->request, !call->async);
 	return 0;
@@ -903,7 +898,7 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 	struct symp_pool *pool;
 	int err;
 
-	err = symp_call_route(call, args);
+	err = symp_call_route(call, args, limit);
 	if (err)
 		return err;
 	server = call->server;

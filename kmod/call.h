@@ -141,7 +141,8 @@ void symp_call_fetched(struct symp_call *call);
 void symp_call_settle(struct symp_call *call, int status, u32 offset,
 		      bool handoff);
 void symp_call_disarm(struct symp_call *call);
-int symp_call_route(struct symp_call *call, const struct symp_route_args *args);
+int symp_call_route(struct symp_call *call, const struct symp_route_args *args,
+		    enum symphony_limit *limit);
 void symp_call_address(const struct symp_call *call, struct symphony_msg *msg);
 int symp_call_attach(struct symp_call *call, bool keep);
 void symp_call_detach(struct symp_call *call);

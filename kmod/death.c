@@ -71,9 +71,12 @@ static bool clear_queue(struct symp_endpoint *ep, struct list_head *queue)
 			symp_pool_slice(ep->pool, item->offset)->kind;
 		list_del_init(&item->node);
 		if (kind == SYMP_NOTICE)
-			kfree(container_of(item, struct symp_notice, item));
-		else if (kind == SYMP_CANCELLED)
+			symp_notice_free(ep, container_of(item, struct symp_notice,
+							  item));
+		if (kind == SYMP_CANCELLED) {
+			symp_notice_cancelled_taken(ep);
 			list_add_tail(&item->node, &ep->death.requests);
+		}
 	}
 	return false;
 }
@@ -186,6 +189,12 @@ static bool end_watches(struct symp_endpoint *ep)
 	return symp_watch_endpoint_died(ep, STEP);
 }
 
+/* What it has at others, and what others have here. */
+static bool end_lanes(struct symp_endpoint *ep)
+{
+	return symp_lanes_sender_died(ep, STEP) && symp_lanes_bury(ep, STEP);
+}
+
 static bool leave(struct symp_endpoint *ep)
 {
 	struct symp_pool *pool = ep->pool;
@@ -209,6 +218,7 @@ static bool (*const parts[])(struct symp_endpoint *ep) = {
 	end_calls,
 	end_claims,
 	end_watches,
+	end_lanes,
 	leave,
 };
 

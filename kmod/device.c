@@ -33,7 +33,7 @@
 #include "uring.h"
 #include "watch.h"
 
-static_assert(sizeof(struct symphony_query) == 136);
+static_assert(sizeof(struct symphony_query) == 168);
 static_assert(sizeof(struct symphony_join) == 72);
 static_assert(sizeof(struct symphony_service) == 48);
 static_assert(sizeof(struct symphony_call) == 128);
@@ -174,6 +174,8 @@ static long do_query(void __user *uarg)
 		.user_calls = symp_account_use(account, SYMP_CALLS),
 		.user_services = symp_account_use(account, SYMP_SERVICES),
 		.user_files = symp_account_use(account, SYMP_FILES),
+		.user_claims = symp_account_use(account, SYMP_CLAIMS),
+		.user_records = symp_account_use(account, SYMP_RECORDS),
 	};
 	symp_account_put(account);
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
@@ -633,9 +635,7 @@ static long do_reply(struct symp_endpoint *ep, struct symphony_reply __user *uar
 			return ret;
 	}
 	ret = symp_reply(ep, &arg, cmd ? NULL : next);
-	/* Of files: nothing else that REPLY needs has a limit of this kind. */
-	if (unlikely(ret == -EDQUOT) &&
-	    put_user(SYMPHONY_LIMIT_USER_FILES, &uarg->limit))
+	if (unlikely(ret == -EDQUOT) && put_user(arg.limit, &uarg->limit))
 		return -EFAULT;
 	if (cmd && next && !ret)
 		return symp_uring_receive(cmd, ep, next, true, issue_flags);

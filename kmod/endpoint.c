@@ -67,10 +67,10 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	INIT_LIST_HEAD(&ep->looked_after);
 	INIT_LIST_HEAD(&ep->watchers);
 	INIT_LIST_HEAD(&ep->watches);
+	INIT_LIST_HEAD(&ep->sent);
 	spin_lock_init(&ep->lock);
 	INIT_LIST_HEAD(&ep->claims);
 	INIT_LIST_HEAD(&ep->activations);
-	ep->sweep_at = 64;
 	ep->tenants = RB_ROOT;
 	ep->files = RB_ROOT;
 	symp_tenant_init(&ep->own);
@@ -193,7 +193,8 @@ void symp_endpoint_release(struct symp_endpoint *ep)
 void symp_endpoint_free(struct symp_endpoint *ep)
 {
 	symp_call_free_idle(ep);
-	symp_lanes_free(ep);
+	/* Of the lanes only what a thread set aside for one, and found it dead. */
+	xa_destroy(&ep->lanes);
 	symp_account_put(ep->account);
 	symp_bus_put(ep->bus);
 	put_identity(ep);

@@ -44,7 +44,7 @@ struct symp_service;
  * @killed: whoever sets it does the killing
  * @death: what is left to do of it; see death.c
  * @poll: pollers
- * @lanes: the senders that ever sent here, by id; see struct symp_lane
+ * @lanes: those who send here, by id; see struct symp_lane
  * @idle: a call to make the next one of, or NULL
  * @spare: more of them; see call.c
  * @nr_spare: about how many
@@ -54,7 +54,9 @@ struct symp_service;
  * @looked_after: on the list of those whose owner is looked at; see owner.c
  * @watchers: watches of others on this endpoint, under the bus's watch_lock
  * @watches: watches of this endpoint on others, under the bus's watch_lock
- * @unwatchable: nobody can watch it any more, under the bus's watch_lock
+ * @sent: its lanes at others, under the bus's watch_lock
+ * @unwatchable: nobody can watch it any more, and no lane comes on @sent, under
+ *	the bus's watch_lock
  * @lock: guards what follows; no two of these are ever held together
  * @dead: set once; nothing arrives or is taken any more
  * @stopped: no thread waits in RECV
@@ -65,8 +67,6 @@ struct symp_service;
  * @serves: the service of the first of @claims, by handle; 0 for none; read
  *	without the lock
  * @epoch: how often it stopped serving something; see service.c
- * @nr_lanes: entries of @lanes
- * @sweep_at: how many of them call for a look at which have no sender left
  * @tenants: the users of these lanes
  * @holders: how many of them hold room
  * @own: the tenant that @home belongs to
@@ -132,6 +132,7 @@ struct symp_endpoint {
 	struct list_head looked_after;
 	struct list_head watchers;
 	struct list_head watches;
+	struct list_head sent;
 	bool unwatchable;
 
 	/* Guards the rest. */
@@ -143,8 +144,6 @@ struct symp_endpoint {
 	struct list_head activations;
 	u32 serves;
 	u32 epoch;
-	u32 nr_lanes;
-	u32 sweep_at;
 	struct rb_root tenants;
 	u32 holders;
 	struct symp_tenant own;

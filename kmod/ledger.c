@@ -45,6 +45,10 @@ static u64 max_of(enum symp_resource resource)
 		return READ_ONCE(symp_user_calls_max);
 	case SYMP_SERVICES:
 		return READ_ONCE(symp_user_services_max);
+	case SYMP_CLAIMS:
+		return READ_ONCE(symp_user_claims_max);
+	case SYMP_RECORDS:
+		return READ_ONCE(symp_user_records_max);
 	default:
 		return READ_ONCE(symp_user_files_max);
 	}
@@ -175,28 +179,46 @@ static void give_back(struct symp_account *account, enum symp_resource resource,
 		atomic64_sub(amount, &account->ledgers[--nr]->used[resource]);
 }
 
+/* May what runs for @cred, or for the current task, go beyond a maximum? */
+static bool may_exceed(const struct cred *cred)
+{
+	if (!cred)
+		return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
+	return cred->user_ns == &init_user_ns &&
+	       cap_raised(cred->cap_effective, CAP_SYS_RESOURCE);
+}
+
 /**
- * symp_account_charge() - write some use to all ledgers, or to none
+ * symp_account_charge_as() - write some use to all ledgers, or to none
  * @account: whose
+ * @cred: whose capability to exceed a maximum counts; NULL: the current task's,
+ *	which a worker of the kernel has
  * @resource: of what
  * @amount: how much
  *
  * Does not sleep. Return: 0 or -EDQUOT.
  */
-int symp_account_charge(struct symp_account *account,
-			enum symp_resource resource, u32 amount)
+int symp_account_charge_as(struct symp_account *account,
+			   const struct cred *cred,
+			   enum symp_resource resource, u32 amount)
 {
 	u64 max = max_of(resource);
 	u32 i;
 
 	for (i = 0; i < account->nr; i++) {
 		if (atomic64_add_return(amount, &account->ledgers[i]->used[resource]) <= max ||
-		    ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
+		    may_exceed(cred))
 			continue;
 		give_back(account, resource, amount, i + 1);
 		return -EDQUOT;
 	}
 	return 0;
+}
+
+int symp_account_charge(struct symp_account *account,
+			enum symp_resource resource, u32 amount)
+{
+	return symp_account_charge_as(account, NULL, resource, amount);
 }
 
 /*

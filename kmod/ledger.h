@@ -17,12 +17,14 @@ enum symp_resource {
 	SYMP_CALLS,
 	SYMP_SERVICES,
 	SYMP_FILES,
+	SYMP_CLAIMS,
+	SYMP_RECORDS,
 	SYMP_NR_RESOURCES,
 };
 
 /**
  * struct symp_account - the ledgers that somebody's use is written to
- * @ref: endpoints, buses, services and files that were charged to it
+ * @ref: endpoints, buses, services, files and lanes that were charged to it
  * @chores: work that is done for whoever is behind the use
  * @nr: how many ledgers
  * @ledgers: the user's own, then those of the owners of the user namespaces
@@ -38,6 +40,9 @@ struct symp_account {
 struct symp_account *symp_account_open(const struct cred *cred);
 struct symp_account *symp_account_get(struct symp_account *account);
 void symp_account_put(struct symp_account *account);
+int symp_account_charge_as(struct symp_account *account,
+			   const struct cred *cred,
+			   enum symp_resource resource, u32 amount);
 int symp_account_charge(struct symp_account *account,
 			enum symp_resource resource, u32 amount);
 int symp_account_charge_patiently(struct symp_account *account,

@@ -14,6 +14,8 @@ extern uint symp_user_pool_max;
 extern uint symp_user_calls_max;
 extern uint symp_user_services_max;
 extern uint symp_user_files_max;
+extern uint symp_user_claims_max;
+extern uint symp_user_records_max;
 
 /* What is left for others; see room.c. In percent. */
 #define SYMP_SHARE_MAX	50

@@ -60,6 +60,14 @@ uint symp_user_files_max = 4096;
 module_param_named(user_files_max, symp_user_files_max, uint, 0644);
 MODULE_PARM_DESC(user_files_max, "files that a user sent and nobody took or closed");
 
+uint symp_user_claims_max = 65536;
+module_param_named(user_claims_max, symp_user_claims_max, uint, 0644);
+MODULE_PARM_DESC(user_claims_max, "claims of a user's endpoints");
+
+uint symp_user_records_max = 65536;
+module_param_named(user_records_max, symp_user_records_max, uint, 0644);
+MODULE_PARM_DESC(user_records_max, "records of a user's endpoints at others: senders, watches, cancelled calls");
+
 static bool parameters_are_valid(void)
 {
 	return PAGE_ALIGNED(symp_pool_default) && PAGE_ALIGNED(symp_pool_max) &&

@@ -79,10 +79,11 @@ static int move_reserve(struct symp_move *move)
 		.head_len = min_t(u32, msg->body_len, SYMPHONY_PEEK_MAX),
 		.moves = true,
 	};
+	enum symphony_limit limit;
 	struct symp_endpoint *server;
 	int err;
 
-	err = symp_call_route(call, &args);
+	err = symp_call_route(call, &args, &limit);
 	if (err)
 		return err;
 	server = call->server;
@@ -90,20 +91,25 @@ static int move_reserve(struct symp_move *move)
 	if (server == move->from)
 		return 0;
 	guard(spinlock)(&server->lock);
-	if (server->dead || server->epoch != call->epoch)
+	if (server->dead)
 		return -ESHUTDOWN;
-	if (READ_ONCE(call->ending))
-		return -ECANCELED;
 	/*
-	 * The caller of a one-way call can be dead, and its lane swept away since
+	 * The caller of a one-way call can be dead, and its lane gone since
 	 * symp_call_route() found it. What it gets here keeps it.
 	 */
 	call->lane = xa_load(&server->lanes, call->caller->id);
 	if (!call->lane)
 		return -ESHUTDOWN;
-	err = symp_room_or_wait(server, call->lane, &move->room);
+	if (server->epoch != call->epoch)
+		err = -ESHUTDOWN;
+	else if (READ_ONCE(call->ending))
+		err = -ECANCELED;
+	else
+		err = symp_room_or_wait(server, call->lane, &move->room);
 	if (err == -EINPROGRESS)
 		call->moving = &move->room;
+	else if (err)
+		symp_lane_tidy(server, call->lane);
 	return err;
 }
 
@@ -150,14 +156,15 @@ static int move_deliver(struct symp_move *move)
 		       sizeof(*msg) + msg->body_len);
 	symp_call_address(call, symp_pool_msg(pool, call->request.offset));
 	symp_stats_request(&call->service->stats, msg->body_len);
-	symp_pool_put(pool);
 	err = symp_call_attach(call, false);
 	if (waited) {
 		guard(spinlock)(&server->lock);
-		/* This kept the lane, too. */
+		/* This kept the lane, and if the server died, the pool did. */
 		lane->coming--;
 		symp_lane_less(server, lane);
+		symp_lane_tidy(server, lane);
 	}
+	symp_pool_put(pool);
 	symp_endpoint_put(server);
 	return err;
 }
@@ -247,7 +254,7 @@ static void take_queued(struct symp_endpoint *ep, struct symp_service *service,
  * symp_move_queued() - an endpoint stopped serving: its calls go elsewhere
  * @from: the endpoint
  * @service: of which service; the change to it is visible already
- * @notice: to tell @from, which is freed; NULL: @from is the activator
+ * @notice: to tell @from, charged, which is taken; NULL: @from is the activator
  *
  * May sleep.
  */
@@ -269,7 +276,8 @@ void symp_move_queued(struct symp_endpoint *from, struct symp_service *service,
 		else
 			service->activated = false;
 	}
-	kfree(notice);
+	if (notice)
+		symp_notice_free(from, notice);
 	if (!pool)
 		return;
 	list_sort(NULL, &calls, symp_call_is_older);

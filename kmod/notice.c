@@ -12,8 +12,10 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "notice.h"
 #include "room.h"
+#include "service.h"
 
 /**
  * symp_notice_alloc() - prepare a notice
@@ -44,6 +46,51 @@ struct symp_notice *symp_notice_alloc(u16 type,
 	if (about)
 		symp_endpoint_identify(about, to, &notice->about);
 	return notice;
+}
+
+static enum symp_resource resource_of(const struct symp_notice *notice)
+{
+	switch (notice->type) {
+	case SYMPHONY_MSG_GONE:
+		return SYMP_RECORDS;
+	case SYMPHONY_MSG_ROOM:
+		return SYMP_CALLS;
+	default:
+		return SYMP_CLAIMS;
+	}
+}
+
+/* A notice for @ep, charged to it, comes to its end. */
+void symp_notice_free(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	symp_account_uncharge(ep->account, resource_of(notice), 1);
+	kfree(notice);
+}
+
+/*
+ * @ep, whose lock is held, received the notice. An ACTIVATE waits with the claim
+ * for the next time, if @ep activates the service still. It may have given that up
+ * and claimed again: then there is a new one.
+ */
+void symp_notice_taken(struct symp_endpoint *ep, struct symp_notice *notice)
+{
+	struct symp_claim *claim;
+
+	lockdep_assert_held(&ep->lock);
+	guard(rcu)();
+	claim = notice->service ? rcu_dereference(notice->service->activator) : NULL;
+	if (claim && claim->ep == ep && !claim->ended && !claim->notice) {
+		notice->item.offset = SYMPHONY_NO_OFFSET;
+		claim->notice = notice;
+	} else {
+		symp_notice_free(ep, notice);
+	}
+}
+
+/* A notice for @ep that a call was cancelled comes to its end. */
+void symp_notice_cancelled_taken(struct symp_endpoint *ep)
+{
+	symp_account_uncharge(ep->account, SYMP_RECORDS, 1);
 }
 
 static bool take_room(struct symp_endpoint *ep, struct symp_item *item)
@@ -122,15 +169,33 @@ void symp_notice_push(struct symp_endpoint *ep, struct symp_notice *notice)
 	push(ep, &notice->item);
 }
 
+/* What tells @ep, whose lock is held, to bring up @service; if not told yet. */
+void symp_notice_push_activate(struct symp_endpoint *ep,
+			       struct symp_service *service)
+{
+	struct symp_claim *claim;
+
+	lockdep_assert_held(&ep->lock);
+	guard(rcu)();
+	claim = rcu_dereference(service->activator);
+	if (claim && claim->ep == ep && claim->notice)
+		symp_notice_push(ep, no_free_ptr(claim->notice));
+}
+
 /*
  * Tell @ep, which is alive and locked, that nobody waits for its answer to
- * @call any more. The reference of the server's pool is now the queue's.
+ * @call any more. The reference of the server's pool is now the queue's. The
+ * call counts for its caller no more and for @ep's user until it is received.
+ * False, and nothing is told, if that has too many records already.
  */
-void symp_notice_push_cancelled(struct symp_endpoint *ep, struct symp_call *call)
+bool symp_notice_push_cancelled(struct symp_endpoint *ep, struct symp_call *call)
 {
+	if (symp_account_charge_as(ep->account, ep->cred, SYMP_RECORDS, 1))
+		return false;
 	call->request.offset = SYMPHONY_NO_OFFSET;
 	call->request.kind = SYMP_CANCELLED;
 	push(ep, &call->request);
+	return true;
 }
 
 /* Room was freed. Endpoint's lock held. */

@@ -21,6 +21,7 @@
 
 #include "ledger.h"
 #include "pool.h"
+#include "room.h"
 
 /* A pool is large: ENOMEM, rather than an OOM kill for the sake of it. */
 #define GFP_POOL	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
@@ -369,6 +370,7 @@ struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,
 	pool->slices[0].len = pool->nr;
 	pool->free = pool->nr;
 	pool->account = symp_account_get(account);
+	INIT_LIST_HEAD(&pool->buried);
 	link_free(pool, 0);
 	return pool;
 
@@ -386,6 +388,10 @@ err_uncharge:
 
 void symp_pool_destroy(struct symp_pool *pool)
 {
+	struct symp_lane *lane, *next;
+
+	list_for_each_entry_safe(lane, next, &pool->buried, sent)
+		kfree(lane);
 	symp_account_uncharge(pool->account, SYMP_POOL_BYTES,
 			      pool->nr_pages << PAGE_SHIFT);
 	symp_account_put(pool->account);

@@ -78,6 +78,7 @@ struct symp_slice {
  * @spare: of each class the slices freed last, kept whole for the next of their
  *	size
  * @nr_spare: how many
+ * @buried: of struct symp_lane: those of the dead endpoint
  *
  * All but @ref and the bytes are guarded by the endpoint's lock.
  */
@@ -95,6 +96,7 @@ struct symp_pool {
 	u32 heads[SYMP_FL][SYMP_SL];
 	u32 spare[SYMP_FL][SYMP_SL];
 	u32 nr_spare;
+	struct list_head buried;
 };
 
 struct symp_pool *symp_pool_create(u32 size, struct symp_account *account,

@@ -163,11 +163,12 @@ static struct symp_call *take(struct symp_endpoint *ep, struct symp_item *item)
 	case SYMP_CANCELLED:
 		s->user = 1;
 		s->kernel = 0;
+		symp_notice_cancelled_taken(ep);
 		return container_of(item, struct symp_call, request);
 	default:
 		s->user = 1;
 		s->kernel = 0;
-		kfree(container_of(item, struct symp_notice, item));
+		symp_notice_taken(ep, container_of(item, struct symp_notice, item));
 		return NULL;
 	}
 }

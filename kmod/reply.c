@@ -66,6 +66,18 @@ static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
 		symp_slice_let_go(ep, NULL, at);
 }
 
+/* The server's lane at the caller, for an answer that does not fit in its slot. */
+static noinline struct symp_lane *larger_lane(struct symp_call *call,
+					      struct symphony_reply *arg)
+{
+	enum symphony_limit limit = SYMPHONY_LIMIT_NONE;
+	struct symp_lane *lane;
+
+	lane = symp_lane_get(call->caller, call->server, &limit);
+	arg->limit = limit;
+	return lane == ERR_PTR(-ESHUTDOWN) ? ERR_PTR(-ESRCH) : lane;
+}
+
 /*
  * Make the body in @arg the outcome, with @files, which are the message's then.
  * The copy, from the server's memory into the caller's pool, holds no lock: the
@@ -75,7 +87,7 @@ static void leave_room(struct symp_call *call, struct symp_lane *larger, u32 at)
  * after -EFAULT the call is as it was.
  */
 static __always_inline int answer(struct symp_call *call,
-				  const struct symphony_reply *arg,
+				  struct symphony_reply *arg,
 				  const struct symphony_piece *pieces,
 				  struct symp_files *files,
 				  const struct symp_identity *from, bool handoff)
@@ -87,7 +99,7 @@ static __always_inline int answer(struct symp_call *call,
 	u32 at;
 
 	if (unlikely(arg->body_len > call->room)) {
-		larger = symp_lane_get(ep, call->server);
+		larger = larger_lane(call, arg);
 		if (IS_ERR(larger))
 			return PTR_ERR(larger);
 	}
@@ -143,7 +155,7 @@ static __always_inline int answer(struct symp_call *call,
 
 /* Takes @pieces and @files. Most have neither: there is a version for those. */
 static __always_inline int reply(struct symp_endpoint *ep,
-				 const struct symphony_reply *arg,
+				 struct symphony_reply *arg,
 				 struct symphony_piece *pieces,
 				 struct symp_files *files,
 				 const struct symp_receive *next)
@@ -227,6 +239,8 @@ static noinline int reply_with_more(struct symp_endpoint *ep,
 	if (arg->nr_fds)
 		files = symp_files_open(ep, arg->fds, arg->nr_fds);
 	if (IS_ERR(files)) {
+		/* Nothing else there has a limit of this kind. */
+		arg->limit = SYMPHONY_LIMIT_USER_FILES;
 		symp_vector_free(pieces);
 		return PTR_ERR(files);
 	}
@@ -236,7 +250,8 @@ static noinline int reply_with_more(struct symp_endpoint *ep,
 /**
  * symp_reply() - REPLY and REPLY+RECV
  * @ep: the current process's endpoint
- * @arg: as from user space, flags and reserved members checked; changed
+ * @arg: as from user space, flags and reserved members checked; changed: @limit
+ *	is right with -EDQUOT
  * @next: what to receive then, or NULL
  *
  * Return: a negative errno when the call was not answered; otherwise 0, or the

@@ -48,6 +48,7 @@ void symp_lane_init(struct symp_lane *lane, struct symp_tenant *tenant)
 	INIT_LIST_HEAD(&lane->busy);
 	INIT_LIST_HEAD(&lane->waiting);
 	INIT_LIST_HEAD(&lane->hungry);
+	INIT_LIST_HEAD(&lane->sent);
 }
 
 static int tenant_cmp(struct rb_node *node, const struct rb_node *other)
@@ -58,37 +59,53 @@ static int tenant_cmp(struct rb_node *node, const struct rb_node *other)
 	return uid_lt(a, b) ? -1 : uid_gt(a, b);
 }
 
+static void tenant_put(struct symp_endpoint *ep, struct symp_tenant *tenant)
+{
+	if (--tenant->nr_lanes)
+		return;
+	rb_erase(&tenant->node, &ep->tenants);
+	kfree(tenant);
+}
+
+/* It counts for its sender no more. */
+static void lane_uncharge(struct symp_lane *lane)
+{
+	symp_account_uncharge(lane->account, SYMP_RECORDS, 1);
+	symp_account_put(lane->account);
+}
+
 static void lane_free(struct symp_endpoint *ep, struct symp_lane *lane)
 {
-	struct symp_tenant *tenant = lane->tenant;
-
-	if (!--tenant->nr_lanes) {
-		rb_erase(&tenant->node, &ep->tenants);
-		kfree(tenant);
-	}
-	kfree(lane->farewell);
+	lockdep_assert_held(&ep->lock);
+	tenant_put(ep, lane->tenant);
+	lane_uncharge(lane);
 	kfree(lane);
 }
 
-/* Senders that died and whose last message was released leave a lane behind. */
-static void sweep_lanes(struct symp_endpoint *ep)
+/* If @lane's sender is dead and has nothing here, the lane goes. */
+void symp_lane_tidy(struct symp_endpoint *ep, struct symp_lane *lane)
 {
-	struct symp_lane *lane;
-	unsigned long sender;
-
 	lockdep_assert_held(&ep->lock);
-	xa_for_each(&ep->lanes, sender, lane) {
-		if (lane->slices || lane->coming || !list_empty(&lane->waiting) ||
-		    xa_load(&ep->bus->endpoints, sender))
-			continue;
-		xa_erase(&ep->lanes, sender);
-		lane_free(ep, lane);
-		ep->nr_lanes--;
-	}
-	ep->sweep_at = 2 * ep->nr_lanes + 64;
+	if (ep->dead || lane->held || lane->coming || !list_empty(&lane->waiting))
+		return;
+	xa_erase(&ep->lanes, lane->sender.endpoint);
+	lane_free(ep, lane);
 }
 
-/* Put @lane, whose place in the table is reserved, where it is found. */
+/* The sender's death finds @lane, or @lane finds it dead: a move of its makes it. */
+static void lane_link(struct symp_lane *lane, struct symp_endpoint *sender)
+{
+	guard(spinlock)(&sender->bus->watch_lock);
+	if (sender->unwatchable)
+		return;
+	lane->held++;
+	list_add(&lane->sent, &sender->sent);
+}
+
+/*
+ * Put @lane, whose place in the table is reserved and which is charged for, where
+ * it is found. It is taken, or another is there.
+ */
 static struct symp_lane *lane_add(struct symp_endpoint *receiver,
 				  struct symp_endpoint *sender,
 				  struct symp_lane **lane,
@@ -99,53 +116,74 @@ static struct symp_lane *lane_add(struct symp_endpoint *receiver,
 	int err;
 
 	guard(spinlock)(&receiver->lock);
+	if (receiver->dead)
+		return ERR_PTR(-ESHUTDOWN);
 	there = xa_load(&receiver->lanes, sender->id);
 	/* Another thread of the sender was faster. */
 	if (there)
 		return there;
-	if (receiver->nr_lanes >= receiver->sweep_at)
-		sweep_lanes(receiver);
+	err = xa_err(xa_store(&receiver->lanes, sender->id, *lane, GFP_NOWAIT));
+	if (err)
+		return ERR_PTR(err);
 	(*tenant)->user = sender->user;
 	node = rb_find_add(&(*tenant)->node, &receiver->tenants, tenant_cmp);
 	there = no_free_ptr(*lane);
 	symp_lane_init(there, node ? rb_entry(node, struct symp_tenant, node) :
 				     no_free_ptr(*tenant));
 	there->tenant->nr_lanes++;
+	there->account = symp_account_get(sender->account);
+	there->to = receiver;
 	symp_endpoint_identify(sender, receiver, &there->sender);
 	symp_endpoint_identify(receiver, sender, &there->receiver);
-	err = xa_err(xa_store(&receiver->lanes, sender->id, there, GFP_NOWAIT));
-	if (err) {
-		lane_free(receiver, there);
-		return ERR_PTR(err);
-	}
-	receiver->nr_lanes++;
+	lane_link(there, sender);
+	return there;
+}
+
+static struct symp_lane *lane_make(struct symp_endpoint *receiver,
+				   struct symp_endpoint *sender, bool *made)
+{
+	struct symp_tenant *tenant __free(kfree) = NULL;
+	struct symp_lane *lane __free(kfree) = NULL;
+	struct symp_lane *there;
+
+	lane = kzalloc(sizeof(*lane), GFP_KERNEL_ACCOUNT);
+	tenant = kzalloc(sizeof(*tenant), GFP_KERNEL_ACCOUNT);
+	if (!lane || !tenant ||
+	    xa_reserve(&receiver->lanes, sender->id, GFP_KERNEL_ACCOUNT))
+		return ERR_PTR(-ENOMEM);
+	symp_tenant_init(tenant);
+	there = lane_add(receiver, sender, &lane, &tenant);
+	*made = !lane;
 	return there;
 }
 
 /**
  * symp_lane_get() - a sender's lane, made when it is not there
  * @receiver: where it sends to, referenced
- * @sender: who sends, referenced
+ * @sender: who sends, referenced; charged for a lane that is made
+ * @limit: (out) with -EDQUOT
  *
  * May sleep. Return: the lane, which stays while @sender lives or has a call
- * without an outcome that is not one-way, or an ERR_PTR of -ENOMEM.
+ * without an outcome that is not one-way, and @receiver lives; or an ERR_PTR of
+ * -ENOMEM, -EDQUOT, -ESHUTDOWN (@receiver is dead).
  */
 struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
-				struct symp_endpoint *sender)
+				struct symp_endpoint *sender,
+				enum symphony_limit *limit)
 {
 	struct symp_lane *lane = xa_load(&receiver->lanes, sender->id);
-	struct symp_tenant *new_tenant __free(kfree) = NULL;
-	struct symp_lane *new_lane __free(kfree) = NULL;
+	bool made = false;
 
 	if (likely(lane))
 		return lane;
-	new_lane = kzalloc(sizeof(*new_lane), GFP_KERNEL_ACCOUNT);
-	new_tenant = kzalloc(sizeof(*new_tenant), GFP_KERNEL_ACCOUNT);
-	if (!new_lane || !new_tenant ||
-	    xa_reserve(&receiver->lanes, sender->id, GFP_KERNEL_ACCOUNT))
-		return ERR_PTR(-ENOMEM);
-	symp_tenant_init(new_tenant);
-	return lane_add(receiver, sender, &new_lane, &new_tenant);
+	if (symp_account_charge_patiently(sender->account, SYMP_RECORDS, 1)) {
+		*limit = SYMPHONY_LIMIT_USER_RECORDS;
+		return ERR_PTR(-EDQUOT);
+	}
+	lane = lane_make(receiver, sender, &made);
+	if (!made)
+		symp_account_uncharge(sender->account, SYMP_RECORDS, 1);
+	return lane;
 }
 
 /**
@@ -170,15 +208,32 @@ void symp_lane_farewell(struct symp_endpoint *ep, struct symp_notice *notice)
 	symp_lane_tell_farewell(ep, lane);
 }
 
-/* Nobody can reach @ep any more. */
-void symp_lanes_free(struct symp_endpoint *ep)
+/**
+ * symp_lanes_bury() - those who sent to a dead endpoint have no record there more
+ * @ep: is dead, and nobody waits for room there or has something queued
+ * @max: how many of them
+ *
+ * What they count for is given back. The memory goes with the pool. Return:
+ * whether these were all; there will be no more.
+ */
+bool symp_lanes_bury(struct symp_endpoint *ep, u32 max)
 {
 	struct symp_lane *lane;
 	unsigned long sender;
 
-	xa_for_each(&ep->lanes, sender, lane)
-		lane_free(ep, lane);
-	xa_destroy(&ep->lanes);
+	xa_for_each(&ep->lanes, sender, lane) {
+		if (!max--)
+			return false;
+		xa_erase(&ep->lanes, sender);
+		scoped_guard(spinlock, &ep->bus->watch_lock)
+			list_del_init(&lane->sent);
+		if (lane->farewell)
+			symp_notice_free(ep, no_free_ptr(lane->farewell));
+		tenant_put(ep, lane->tenant);
+		lane_uncharge(lane);
+		list_add(&lane->sent, &ep->pool->buried);
+	}
+	return true;
 }
 
 /* What keeps @lane from having @granules more; see the top of this file. */
@@ -190,7 +245,7 @@ refusal(struct symp_endpoint *ep, struct symp_lane *lane, u32 granules, u32 soon
 	u32 lanes = tenant->holders + !lane->granules;
 	u32 free = ep->pool->free + soon;
 
-	if (lane->slices >= READ_ONCE(symp_queue_max))
+	if (lane->held > READ_ONCE(symp_queue_max))
 		return SYMPHONY_LIMIT_QUEUE;
 	/* Nobody else is here, and the largest body might wait for ever. */
 	if (!ep->holders && granules <= ep->pool->nr / 2)
@@ -230,7 +285,7 @@ u32 symp_room_take(struct symp_endpoint *ep, struct symp_lane *lane,
 	tenant->holders += !lane->granules;
 	tenant->granules += granules;
 	lane->granules += granules;
-	lane->slices++;
+	lane->held++;
 	return offset;
 }
 
@@ -239,7 +294,7 @@ static void give_back(struct symp_endpoint *ep, struct symp_lane *lane,
 {
 	struct symp_tenant *tenant = lane->tenant;
 
-	lane->slices--;
+	lane->held--;
 	lane->granules -= granules;
 	tenant->granules -= granules;
 	tenant->holders -= !lane->granules;
@@ -405,8 +460,12 @@ void symp_room_leave(struct symp_endpoint *ep, struct symp_lane *lane,
 {
 	lockdep_assert_held(&ep->lock);
 	waiter_del(ep, lane, w);
-	if (ep->dead || list_empty(&lane->waiting))
+	if (ep->dead)
 		return;
+	if (list_empty(&lane->waiting)) {
+		symp_lane_tidy(ep, lane);
+		return;
+	}
 	list_move(&lane->hungry, &lane->tenant->hungry);
 	list_move(&lane->tenant->starved, &ep->starved);
 	grant(ep);
@@ -540,11 +599,12 @@ static struct room_notice *room_notice_alloc(struct symp_call *call)
 	return rn;
 }
 
+/* With its notice, if that was not pushed. */
 static void room_notice_free(struct room_notice *rn)
 {
-	symp_account_uncharge(rn->sender->account, SYMP_CALLS, 1);
+	if (rn->notice)
+		symp_notice_free(rn->sender, rn->notice);
 	symp_endpoint_put(rn->sender);
-	kfree(rn->notice);
 	kfree(rn);
 }
 
@@ -578,8 +638,9 @@ static bool has_room(struct symp_endpoint *ep, struct symp_lane *lane,
  * @granules: how much it needs
  * @limit: (out) with -EDQUOT
  *
- * The wish outlives the call, and its sender: it is charged like a call. May
- * sleep. Return: 0, also when the sender is to be told already; -ENOMEM; -EDQUOT.
+ * The wish outlives the call: it is charged like one, until its notice is received
+ * or the sender dies. May sleep. Return: 0, also when the sender is to be told
+ * already; -ENOMEM; -EDQUOT.
  */
 int symp_room_notify(struct symp_call *call, u32 granules,
 		     enum symphony_limit *limit)
@@ -610,7 +671,7 @@ int symp_room_notify(struct symp_call *call, u32 granules,
 		    (!has_queue(lane) && has_room(ep, lane, granules)))
 			break;
 		if (lane->notifying) {
-			kfree(no_free_ptr(rn->notice));
+			symp_notice_free(call->caller, no_free_ptr(rn->notice));
 			break;
 		}
 		waiter_add(ep, lane, &rn->room);
@@ -622,12 +683,84 @@ int symp_room_notify(struct symp_call *call, u32 granules,
 	return 0;
 }
 
+/* The wish of a sender that is dead, which nobody is to be told of. */
+static struct room_notice *wish_take(struct symp_endpoint *ep,
+				     struct symp_lane *lane)
+{
+	struct symp_room_waiter *w;
+
+	if (!lane->notifying)
+		return NULL;
+	w = list_last_entry(&lane->waiting, struct symp_room_waiter, node);
+	lane->notifying = false;
+	waiter_del(ep, lane, w);
+	return container_of(w, struct room_notice, room);
+}
+
+/* The sender @id is dead: its lane at @ep goes, at once or when it is empty. */
+static void lane_sender_died(struct symp_endpoint *ep, u64 id)
+{
+	struct room_notice *wish = NULL;
+	struct symp_lane *lane;
+
+	scoped_guard(spinlock, &ep->lock) {
+		/* Then its lanes are buried, or will be. */
+		if (ep->dead)
+			break;
+		lane = xa_load(&ep->lanes, id);
+		lane->held--;
+		wish = wish_take(ep, lane);
+		symp_lane_tidy(ep, lane);
+	}
+	if (wish)
+		room_notice_free(wish);
+}
+
+/* A receiver that @ep has a lane at, which is taken off the list. Referenced. */
+static struct symp_endpoint *sent_take(struct symp_endpoint *ep)
+{
+	struct symp_lane *lane;
+
+	guard(spinlock)(&ep->bus->watch_lock);
+	lane = list_first_entry_or_null(&ep->sent, struct symp_lane, sent);
+	if (!lane)
+		return NULL;
+	list_del_init(&lane->sent);
+	/* It is there: its own death takes the lane off before it ends. */
+	symp_endpoint_get(lane->to);
+	return lane->to;
+}
+
+/**
+ * symp_lanes_sender_died() - what an endpoint has at others goes
+ * @ep: is dead, and @unwatchable
+ * @max: at how many of them
+ *
+ * May sleep. Return: whether these were all; there will be no more.
+ */
+bool symp_lanes_sender_died(struct symp_endpoint *ep, u32 max)
+{
+	struct symp_endpoint *to;
+
+	while (max--) {
+		to = sent_take(ep);
+		if (!to)
+			return true;
+		lane_sender_died(to, ep->id);
+		symp_endpoint_put(to);
+	}
+	return false;
+}
+
 /* Free a slice that nobody holds; @lane is charged for it, or NULL. */
 void symp_room_free(struct symp_endpoint *ep, struct symp_lane *lane, u32 offset)
 {
 	lockdep_assert_held(&ep->lock);
-	if (lane)
+	if (lane) {
 		give_back(ep, lane, symp_pool_slice(ep->pool, offset)->len);
+		if (unlikely(!lane->held))
+			symp_lane_tidy(ep, lane);
+	}
 	symp_pool_free(ep->pool, offset);
 	if (unlikely(ep->nr_hungry)) {
 		ep->freed++;
@@ -643,6 +776,7 @@ static void end_wait(struct symp_endpoint *ep, struct symp_lane *lane)
 	waiter_done(ep, lane,
 		    list_first_entry(&lane->waiting, struct symp_room_waiter, node),
 		    SYMPHONY_NO_OFFSET);
+	symp_lane_tidy(ep, lane);
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <linux/uidgid.h>
 #include <linux/symphony.h>
 
+struct symp_account;
 struct symp_call;
 struct symp_chore;
 struct symp_chores;
@@ -68,32 +69,43 @@ struct symp_tenant {
  * @queue: what it sent and nobody took, FIFO
  * @busy: on the tenant's list while @queue is not empty
  * @granules: room held in the pool
- * @slices: messages held in the pool
+ * @held: messages held in the pool, and one more while the sender lives
  * @waiting: who waits for room, FIFO
  * @hungry: on one of the tenant's lists while @waiting is not empty
  * @notifying: the last one waits for a ROOM notice
  * @coming: chores of them that were given room, and whose requests are not queued
  * @farewell: the GONE of the sender, until nothing is queued and no move waits
+ * @account: the sender's, charged for it, referenced
+ * @to: the endpoint it belongs to
+ * @sent: on the sender's list while both live, under the bus's watch_lock;
+ *	afterwards perhaps on that of the pool
  * @sender: the sender, as the receiver sees it
  * @receiver: the receiver, as the sender sees it
  *
- * A lane belongs to the receiving endpoint alone: it is made when a sender
- * first sends, found by the sender's id, and swept away some time after that
- * endpoint died and holds no room here. A sender in the middle of an operation
- * is alive, so the lane it found stays. All but the identities is guarded by
- * the receiver's lock.
+ * A lane belongs to the receiving endpoint: it is made when a sender first sends,
+ * and found by the sender's id. It goes
+ *  - when the sender is dead, holds no room and waits for none: upon its death, or
+ *    by the last of its messages to be freed, or the last wait to end.
+ *  - when the receiver dies; but the memory stays as long as the pool, as who
+ *    copies into that reads who the sender is.
+ * A sender in the middle of an operation is alive, so the lane it found stays, or
+ * it finds the receiver dead under its lock. All but the identities and @sent is
+ * guarded by the receiver's lock.
  */
 struct symp_lane {
 	struct symp_tenant *tenant;
 	struct list_head queue;
 	struct list_head busy;
 	u32 granules;
-	u32 slices;
+	u32 held;
 	struct list_head waiting;
 	struct list_head hungry;
 	bool notifying;
 	u32 coming;
 	struct symp_notice *farewell;
+	struct symp_account *account;
+	struct symp_endpoint *to;
+	struct list_head sent;
 	struct symp_identity sender;
 	struct symp_identity receiver;
 };
@@ -123,8 +135,11 @@ struct symp_room_waiter {
 void symp_tenant_init(struct symp_tenant *tenant);
 void symp_lane_init(struct symp_lane *lane, struct symp_tenant *tenant);
 struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
-				struct symp_endpoint *sender);
-void symp_lanes_free(struct symp_endpoint *ep);
+				struct symp_endpoint *sender,
+				enum symphony_limit *limit);
+void symp_lane_tidy(struct symp_endpoint *ep, struct symp_lane *lane);
+bool symp_lanes_sender_died(struct symp_endpoint *ep, u32 max);
+bool symp_lanes_bury(struct symp_endpoint *ep, u32 max);
 void symp_lane_farewell(struct symp_endpoint *ep, struct symp_notice *notice);
 void symp_lane_tell_farewell(struct symp_endpoint *ep, struct symp_lane *lane);
 

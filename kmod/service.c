@@ -255,6 +255,61 @@ static struct symp_service *claimable(struct symp_endpoint *ep,
 	return service;
 }
 
+/*
+ * A claim, charged for. An activator's is charged for the notice that tells it, too,
+ * so that no caller has to make one. May sleep.
+ */
+static struct symp_claim *claim_alloc(struct symp_endpoint *ep,
+				      struct symp_service *service, u32 flags,
+				      enum symphony_limit *limit)
+{
+	bool activates = flags & SYMPHONY_CLAIM_ACTIVATOR;
+	struct symp_claim *claim;
+
+	if (symp_account_charge_patiently(ep->account, SYMP_CLAIMS, 1 + activates)) {
+		*limit = SYMPHONY_LIMIT_USER_CLAIMS;
+		return ERR_PTR(-EDQUOT);
+	}
+	claim = kzalloc(sizeof(*claim), GFP_KERNEL_ACCOUNT);
+	if (!claim)
+		goto err_uncharge;
+	claim->service = service;
+	claim->ep = ep;
+	claim->notify = flags & SYMPHONY_CLAIM_NOTIFY;
+	claim->activates = activates;
+	if (!activates)
+		return claim;
+	claim->notice = symp_notice_alloc(SYMPHONY_MSG_ACTIVATE, NULL, ep,
+					  service->handle, 0);
+	if (!claim->notice)
+		goto err_free;
+	claim->notice->service = service;
+	return claim;
+
+err_free:
+	kfree(claim);
+err_uncharge:
+	symp_account_uncharge(ep->account, SYMP_CLAIMS, 1 + activates);
+	return ERR_PTR(-ENOMEM);
+}
+
+/* A claim that ended, or that was none, and was not taken over. Does not sleep. */
+static void claim_free(struct symp_claim *claim)
+{
+	struct symp_endpoint *ep = claim->ep;
+	struct symp_notice *notice;
+
+	/* One that was not received yet goes when it is. */
+	scoped_guard(spinlock, &ep->lock) {
+		notice = claim->notice;
+		claim->notice = NULL;
+	}
+	if (notice)
+		symp_notice_free(ep, notice);
+	symp_account_uncharge(ep->account, SYMP_CLAIMS, 1);
+	kfree_rcu(claim, rcu);
+}
+
 /* @ep's claim of @service, or NULL. */
 static struct symp_claim *claim_of(struct symp_endpoint *ep,
 				   struct symp_service *service)
@@ -388,7 +443,8 @@ static void claiming_free(struct claiming *c)
 	list_for_each_entry_safe(notice, next, &c->notices, item.node)
 		kfree(notice);
 	kfree(c->replicas);
-	kfree(c->claim);
+	if (c->claim)
+		claim_free(c->claim);
 }
 
 static void oust(struct claiming *c, struct symp_claim *claim)
@@ -525,6 +581,7 @@ static void claim_finish(struct claiming *c, struct symp_service *service)
 	struct symp_claim *claim, *next;
 
 	list_for_each_entry_safe(claim, next, &c->ousted, node) {
+		/* The notice is charged now, instead of the claim. */
 		symp_move_queued(claim->ep, service, claim->notice);
 		symp_endpoint_put(claim->ep);
 		kfree_rcu(claim, rcu);
@@ -570,13 +627,9 @@ int symp_service_claim(struct symp_endpoint *ep,
 	service = claimable(ep, args, limit);
 	if (IS_ERR(service))
 		return PTR_ERR(service);
-	c.claim = kzalloc(sizeof(*c.claim), GFP_KERNEL_ACCOUNT);
-	if (!c.claim)
-		return -ENOMEM;
-	c.claim->service = service;
-	c.claim->ep = ep;
-	c.claim->notify = args->flags & SYMPHONY_CLAIM_NOTIFY;
-	c.claim->activates = args->flags & SYMPHONY_CLAIM_ACTIVATOR;
+	c.claim = claim_alloc(ep, service, args->flags, limit);
+	if (IS_ERR(c.claim))
+		return PTR_ERR(c.claim);
 	do {
 		err = claiming_prepare(&c, service, args) ?:
 		      claim_try(&c, service, args);
@@ -607,7 +660,7 @@ int symp_service_unclaim(struct symp_endpoint *ep, u64 handle)
 		symp_move_refuse_parked(ep, service);
 	else
 		symp_endpoint_next_epoch(ep);
-	kfree_rcu(claim, rcu);
+	claim_free(claim);
 	return 0;
 }
 
@@ -639,7 +692,7 @@ bool symp_service_unclaim_some(struct symp_endpoint *ep, u32 max)
 		if (claim->ended)
 			continue;
 		claim_remove(claim);
-		kfree_rcu(claim, rcu);
+		claim_free(claim);
 	}
 	return false;
 }

@@ -34,7 +34,9 @@ struct symp_route_args;
  * @at: place in the service's array of replicas; likewise
  * @node: on one of the endpoint's lists, under its lock; then on that of the
  *	takeover that ended it
- * @notice: of the takeover that ended it
+ * @notice: of the takeover that ended it, which is charged instead of the claim;
+ *	of an activator: what tells it, unless that is on its way; under the
+ *	endpoint's lock
  * @scratch: a BPF program's
  * @rcu: frees it
  */

@@ -11,6 +11,7 @@
 
 #include "bus.h"
 #include "endpoint.h"
+#include "ledger.h"
 #include "watch.h"
 
 static struct symp_watch *find(struct symp_endpoint *watcher,
@@ -31,10 +32,12 @@ static void unlink_watch(struct symp_watch *watch)
 	list_del(&watch->by);
 }
 
+/* With its notice, if that was not pushed. */
 static void watch_free(struct symp_watch *watch)
 {
+	if (watch->notice)
+		symp_notice_free(watch->watcher, watch->notice);
 	symp_endpoint_put(watch->watcher);
-	kfree(watch->notice);
 	kfree(watch);
 }
 
@@ -56,17 +59,18 @@ static struct symp_watch *watch_alloc(struct symp_endpoint *ep,
 	struct symp_watch *watch;
 	int err;
 
+	err = symp_account_charge_patiently(ep->account, SYMP_RECORDS, 1);
+	if (err)
+		return ERR_PTR(err);
 	watch = kmalloc(sizeof(*watch), GFP_KERNEL_ACCOUNT);
 	if (!watch)
-		return ERR_PTR(-ENOMEM);
-	symp_endpoint_get(ep);
-	watch->watcher = ep;
+		goto err_uncharge;
 	watch->notice = symp_notice_alloc(SYMPHONY_MSG_GONE, target, ep, 0,
 					  cookie);
-	if (!watch->notice) {
-		watch_free(watch);
-		return ERR_PTR(-ENOMEM);
-	}
+	if (!watch->notice)
+		goto err_free;
+	symp_endpoint_get(ep);
+	watch->watcher = ep;
 	scoped_guard(spinlock, &ep->lock)
 		err = ep->dead ? -ESHUTDOWN :
 				 symp_notice_reserve(ep, watch->notice);
@@ -75,6 +79,12 @@ static struct symp_watch *watch_alloc(struct symp_endpoint *ep,
 		return ERR_PTR(err);
 	}
 	return watch;
+
+err_free:
+	kfree(watch);
+err_uncharge:
+	symp_account_uncharge(ep->account, SYMP_RECORDS, 1);
+	return ERR_PTR(-ENOMEM);
 }
 
 static struct symp_endpoint *target_get(struct symp_bus *bus, u64 id)
@@ -110,7 +120,8 @@ static int watch_link(struct symp_watch *watch, struct symp_endpoint *target)
  * @target: id of another on the same bus
  * @cookie: for the notice
  *
- * May sleep. Return: 0, -ESRCH, -EALREADY, -ENOBUFS, -ENOMEM, -ESHUTDOWN.
+ * May sleep. Return: 0, -ESRCH, -EALREADY, -ENOBUFS, -EDQUOT (records),
+ * -ENOMEM, -ESHUTDOWN.
  */
 int symp_watch_add(struct symp_endpoint *ep, u64 target, u64 cookie)
 {

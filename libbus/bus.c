@@ -246,6 +246,8 @@ SBUS_API int sbus_query(struct sbus *bus, struct sbus_info *info, struct sbus_er
 	info->user_calls = use(answer.user_calls);
 	info->user_services = use(answer.user_services);
 	info->user_files = use(answer.user_files);
+	info->user_claims = use(answer.user_claims);
+	info->user_records = use(answer.user_records);
 	return 0;
 }
 

@@ -128,6 +128,8 @@ static const char *const limits[] = {
 	[SYMPHONY_LIMIT_USER_CALLS] = "this user's connections have as many calls without an outcome as one's may (the module's user_calls_max): wait for some",
 	[SYMPHONY_LIMIT_USER_SERVICES] = "this user claimed as many ids as one may (the module's user_services_max)",
 	[SYMPHONY_LIMIT_USER_FILES] = "this user has as many files on the way as one may (the module's user_files_max): wait until some were taken",
+	[SYMPHONY_LIMIT_USER_CLAIMS] = "this user's connections have as many claims as one's may (the module's user_claims_max): give some up, or receive the notices of those that were taken over",
+	[SYMPHONY_LIMIT_USER_RECORDS] = "this user's connections call and watch as many others as one's may (the module's user_records_max): close some, or end watches",
 };
 
 bool error_limit(struct sbus_error *error, int err, uint32_t limit, const char *what,

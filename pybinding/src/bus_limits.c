@@ -20,7 +20,7 @@ PyObject *bus_limits(PyObject *self, PyObject *none)
 		sbus_error_clear(&error);
 		return NULL;
 	}
-	return Py_BuildValue("{s:I,s:I,s:I,s:I,s:I,s:N,s:N,s:N,s:N,s:N,s:N}",
+	return Py_BuildValue("{s:I,s:I,s:I,s:I,s:I,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N}",
 			     "pool_default", info.pool_default,
 			     "pool_max", info.pool_max,
 			     "calls_max", info.calls_max,
@@ -31,5 +31,7 @@ PyObject *bus_limits(PyObject *self, PyObject *none)
 			     "user_pool", use(&info.user_pool),
 			     "user_calls", use(&info.user_calls),
 			     "user_services", use(&info.user_services),
-			     "user_files", use(&info.user_files));
+			     "user_files", use(&info.user_files),
+			     "user_claims", use(&info.user_claims),
+			     "user_records", use(&info.user_records));
 }

@@ -51,6 +51,8 @@ class Limits(TypedDict):
     user_calls: Use
     user_services: Use
     user_files: Use
+    user_claims: Use
+    user_records: Use
 
 class Bus:
     def __init__(

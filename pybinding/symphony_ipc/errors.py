@@ -150,7 +150,7 @@ _CLASSES = {
 # By the number of enum symphony_limit.
 LIMITS = (None, "pool", "calls", "queue", "share", "user_share", "room", "body", "reply",
           "services", "user_buses", "user_endpoints", "user_pool", "user_calls",
-          "user_services", "user_files")
+          "user_services", "user_files", "user_claims", "user_records")
 
 # JSON-RPC's numbers, as in <symphony/bus.h>.
 PARSE = -32700

@@ -30,7 +30,7 @@
 #define TRIES		5	/* where time passes as the machine likes */
 #define CROWD		1024	/* endpoints that a user may have */
 #define LARGEST		(MIB / 2 - sizeof(struct symphony_msg))
-#define NR_LIMITS	(SYMPHONY_LIMIT_USER_FILES + 1)
+#define NR_LIMITS	(SYMPHONY_LIMIT_USER_RECORDS + 1)
 
 struct refusal {
 	int limit, err;

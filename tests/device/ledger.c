@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <kselftest_harness.h>
 
@@ -125,6 +126,80 @@ static int take_service(struct tenant *t, __u32 *limit)
 	return ret;
 }
 
+/* A name that another endpoint of the bus claimed, so that only claims count. */
+static int take_claim(struct tenant *t, __u32 *limit)
+{
+	struct symphony_service service = { .size = sizeof(service) };
+	char name[SYMPHONY_NAME_MAX];
+	int ret = have_endpoint(t);
+
+	service.name = (uintptr_t)name;
+	service.name_len = snprintf(name, sizeof(name), "svc-%d-%d", getpid(), t->nr);
+	ret = ret ?: dev_ioctl(t->ep.fd, SYMPHONY_IOC_CLAIM, &service);
+	t->calls[t->nr].id = service.handle;
+	*limit = service.limit;
+	return ret;
+}
+
+static int drop_claim(struct tenant *t)
+{
+	return ep_unclaim(&t->ep, t->calls[t->nr - 1].id);
+}
+
+/* Each is sent to by an endpoint of its own; that is dropped with what it sent. */
+static int take_lane(struct tenant *t, __u32 *limit)
+{
+	struct symphony_call call = ep_request(0, NULL, 0);
+	struct ep ep = {};
+	int ret = ep_join_bus(&ep, dev_bus(), 0, 0, SYMPHONY_POOL_MIN);
+
+	if (!ret) {
+		munmap((void *)ep.pool, ep.size);
+		ret = ep_resolve(&ep, "svc", &call.handle) ?: ep_send(&ep, &call);
+	}
+	if (ret && ep.pool)
+		close(ep.fd);
+	t->fds[t->nr] = ep.fd;
+	*limit = call.limit;
+	return ret;
+}
+
+static int take_watch(struct tenant *t, __u32 *limit)
+{
+	struct ep target;
+	int ret = have_endpoint(t) ?:
+		  ep_join_bus(&target, dev_bus(), 0, 0, SYMPHONY_POOL_MIN);
+
+	if (ret)
+		return ret;
+	munmap((void *)target.pool, target.size);
+	ret = ep_watch(&t->ep, target.id, 0, 0);
+	*limit = ret == -EDQUOT ? SYMPHONY_LIMIT_USER_RECORDS : 0;
+	if (ret)
+		close(target.fd);
+	t->fds[t->nr] = target.fd;
+	t->calls[t->nr].id = target.id;
+	return ret;
+}
+
+static int drop_watch(struct tenant *t)
+{
+	int ret = ep_watch(&t->ep, t->calls[t->nr - 1].id, 0, SYMPHONY_WATCH_REMOVE);
+
+	close(t->fds[t->nr - 1]);
+	return ret;
+}
+
+/* A target that died is counted until the watcher received that. */
+static int drop_gone(struct tenant *t)
+{
+	const struct symphony_msg *msg;
+
+	close(t->fds[t->nr - 1]);
+	msg = ep_next(&t->ep, DEV_LONG);
+	return msg ? ep_release(&t->ep, msg) : -errno;
+}
+
 FIXTURE(ledger)
 {
 	struct ep server;	/* on a bus for everybody */
@@ -180,6 +255,31 @@ FIXTURE_VARIANT_ADD(ledger, services) {
 	.limit = SYMPHONY_LIMIT_USER_SERVICES,
 	.use = offsetof(struct symphony_query, user_services), .used = 4,
 	.take = take_service,
+};
+
+FIXTURE_VARIANT_ADD(ledger, claims) {
+	.param = "user_claims_max", .max = 4, .fits = 4, .lot = 1,
+	.limit = SYMPHONY_LIMIT_USER_CLAIMS,
+	.use = offsetof(struct symphony_query, user_claims), .used = 4,
+	.take = take_claim, .drop = drop_claim,
+};
+FIXTURE_VARIANT_ADD(ledger, lanes) {
+	.param = "user_records_max", .max = 4, .fits = 4, .lot = 1,
+	.limit = SYMPHONY_LIMIT_USER_RECORDS,
+	.use = offsetof(struct symphony_query, user_records), .used = 4,
+	.take = take_lane, .drop = drop_file,
+};
+FIXTURE_VARIANT_ADD(ledger, watches) {
+	.param = "user_records_max", .max = 4, .fits = 4, .lot = 1,
+	.limit = SYMPHONY_LIMIT_USER_RECORDS,
+	.use = offsetof(struct symphony_query, user_records), .used = 4,
+	.take = take_watch, .drop = drop_watch,
+};
+FIXTURE_VARIANT_ADD(ledger, gone) {
+	.param = "user_records_max", .max = 4, .fits = 4, .lot = 1,
+	.limit = SYMPHONY_LIMIT_USER_RECORDS,
+	.use = offsetof(struct symphony_query, user_records), .used = 4,
+	.take = take_watch, .drop = drop_gone,
 };
 
 FIXTURE_SETUP(ledger)

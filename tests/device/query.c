@@ -47,6 +47,8 @@ TEST_F(query, limits_make_sense)
 	EXPECT_GE(q.user_calls.max, 1000);
 	EXPECT_GE(q.user_services.max, 100);
 	EXPECT_GE(q.user_files.max, SYMPHONY_FDS_MAX);
+	EXPECT_GE(q.user_claims.max, q.user_services.max);
+	EXPECT_GE(q.user_records.max, 1000);
 }
 
 TEST_F(query, is_the_same_after_join_but_for_the_use)

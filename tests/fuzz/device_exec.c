@@ -1063,19 +1063,22 @@ static bool ledger_is_zero(unsigned int user)
 		}
 		if (!(query.user_buses.used | query.user_endpoints.used |
 		      query.user_pool.used | query.user_calls.used |
-		      query.user_services.used | query.user_files.used))
+		      query.user_services.used | query.user_files.used |
+		      query.user_claims.used | query.user_records.used))
 			return true;
 		if (now() > give_up)
 			break;
 		nap(1);
 	}
-	violation(-1, "after the end user %u still has %llu buses, %llu endpoints, %llu bytes, %llu calls, %llu services, %llu files",
+	violation(-1, "after the end user %u still has %llu buses, %llu endpoints, %llu bytes, %llu calls, %llu services, %llu files, %llu claims, %llu records",
 		  fz_users[user], (unsigned long long)query.user_buses.used,
 		  (unsigned long long)query.user_endpoints.used,
 		  (unsigned long long)query.user_pool.used,
 		  (unsigned long long)query.user_calls.used,
 		  (unsigned long long)query.user_services.used,
-		  (unsigned long long)query.user_files.used);
+		  (unsigned long long)query.user_files.used,
+		  (unsigned long long)query.user_claims.used,
+		  (unsigned long long)query.user_records.used);
 	return false;
 }
 

@@ -334,10 +334,12 @@ static bool has_nothing(uid_t uid)
 	if (syscall(SYS_setresuid, -1, 0, -1))
 		abort();
 	if (q.user_buses.used || q.user_endpoints.used || q.user_pool.used ||
-	    q.user_calls.used || q.user_services.used || q.user_files.used) {
-		printf("# uid %u: %llu buses, %llu endpoints, %llu B, %llu calls, %llu services, %llu files\n",
+	    q.user_calls.used || q.user_services.used || q.user_files.used ||
+	    q.user_claims.used || q.user_records.used) {
+		printf("# uid %u: %llu buses, %llu endpoints, %llu B, %llu calls, %llu services, %llu files, %llu claims, %llu records\n",
 		       uid, q.user_buses.used, q.user_endpoints.used, q.user_pool.used,
-		       q.user_calls.used, q.user_services.used, q.user_files.used);
+		       q.user_calls.used, q.user_services.used, q.user_files.used,
+		       q.user_claims.used, q.user_records.used);
 		return false;
 	}
 	return true;

@@ -356,6 +356,8 @@ struct sbus_use {
  * @user_calls: their calls without an outcome fetched
  * @user_services: ids that it claimed first
  * @user_files: files that they sent, neither taken nor closed
+ * @user_claims: their claims
+ * @user_records: other endpoints that they call or watch
  */
 struct sbus_info {
 	size_t size;
@@ -372,6 +374,8 @@ struct sbus_info {
 	struct sbus_use user_calls;
 	struct sbus_use user_services;
 	struct sbus_use user_files;
+	struct sbus_use user_claims;
+	struct sbus_use user_records;
 };
 
 /**

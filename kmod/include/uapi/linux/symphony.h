@@ -144,6 +144,9 @@ enum symphony_msg_type {
  * @SYMPHONY_LIMIT_USER_SERVICES: EDQUOT: services that the user claimed first
  * @SYMPHONY_LIMIT_USER_FILES: EDQUOT: files that the user sent and that were
  *	neither claimed nor closed
+ * @SYMPHONY_LIMIT_USER_CLAIMS: EDQUOT: claims of the user's endpoints
+ * @SYMPHONY_LIMIT_USER_RECORDS: EDQUOT: records of the user's endpoints at others;
+ *	also where EDQUOT has no @limit beside it (WATCH)
  *
  * What a user namespace uses also counts for the users who own it and the ones
  * around it: "the user" can be one of them.
@@ -165,6 +168,8 @@ enum symphony_limit {
 	SYMPHONY_LIMIT_USER_CALLS	= 13,
 	SYMPHONY_LIMIT_USER_SERVICES	= 14,
 	SYMPHONY_LIMIT_USER_FILES	= 15,
+	SYMPHONY_LIMIT_USER_CLAIMS	= 16,
+	SYMPHONY_LIMIT_USER_RECORDS	= 17,
 };
 
 /* symphony_msg.flags */
@@ -267,6 +272,12 @@ struct symphony_use {
  * @user_calls: (out) their calls without an outcome fetched, rounded up
  * @user_services: (out) services that it claimed first
  * @user_files: (out) files that they sent, neither claimed nor closed
+ * @user_claims: (out) claims of theirs, each as an activator twice, and TAKEOVER
+ *	messages that they did not receive yet
+ * @user_records: (out) what there is of theirs at other endpoints: one for each
+ *	endpoint that one of them sent to, until either is dead and nothing sent is
+ *	there; one for each watch, until its GONE is received. Also CANCELLED
+ *	messages that they did not receive yet
  *
  * Needs no JOIN. A user is charged for what it uses in any user namespace, and
  * so is the owner of each user namespace that it is in.
@@ -287,6 +298,8 @@ struct symphony_query {
 	struct symphony_use user_calls;
 	struct symphony_use user_services;
 	struct symphony_use user_files;
+	struct symphony_use user_claims;
+	struct symphony_use user_records;
 };
 
 /* symphony_join.flags */
@@ -713,7 +726,7 @@ struct symphony_reply {
  *
  * Errors: ESRCH (no such endpoint on this bus, or it is dead already; REMOVE:
  * it is not watched), EALREADY (watched already), ENOBUFS (no room in the own
- * pool).
+ * pool), EDQUOT (SYMPHONY_LIMIT_USER_RECORDS).
  */
 struct symphony_watch {
 	__u32 size;
