@@ -2,9 +2,10 @@
 /*
  * Bus: a namespace of services and endpoints.
  *
- * A bus can be found while an endpoint lives on it (@living, under buses_lock); it
- * is over when the last endpoint's death is (@dying), and its memory stays while an endpoint's memory does, or a program is
- * attached to it (@ref): calls in flight between dead endpoints still reach it.
+ * A bus can be found while an endpoint lives on it (@living, under buses_lock). It
+ * is over when the last endpoint's death is (@dying). Its memory stays while an
+ * endpoint's memory does, or a program is attached to it (@ref): calls in flight
+ * between dead endpoints still reach it.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -274,7 +275,8 @@ bool symp_bus_is_creator(const struct symp_bus *bus,
  * @limit: (out) with -EDQUOT
  *
  * May sleep. Return: the bus, to be left with symp_bus_leave() when the
- * endpoint dies and symp_bus_left() when that is over, and put with symp_bus_put() when its memory goes.
+ * endpoint dies and symp_bus_left() when that is over, and put with
+ * symp_bus_put() when its memory goes.
  */
 struct symp_bus *symp_bus_join(const struct symp_bus_args *args,
 			       const struct symp_endpoint *ep,

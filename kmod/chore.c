@@ -55,6 +55,7 @@ struct symp_chores {
 	atomic_t paid;
 	wait_queue_head_t payday;
 
+	/* Guards the rest. */
 	spinlock_t lock;
 	struct list_head list;
 	bool running;

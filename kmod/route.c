@@ -62,9 +62,9 @@ static bool some_take_calls(const struct symp_replicas *replicas, u32 nr)
 }
 
 static struct symp_claim *ask(struct symp_program *program,
-				const struct symp_service *service,
-				struct symp_replicas *replicas,
-				const struct symp_route_args *args)
+			      const struct symp_service *service,
+			      struct symp_replicas *replicas,
+			      const struct symp_route_args *args)
 {
 	const struct symphony_route_ops *ops = program->ops;
 	const struct symphony_call *arg = args->arg;
@@ -113,8 +113,8 @@ static struct symp_claim *ask(struct symp_program *program,
  * ERR_PTR() of the errno with which the program refuses the call.
  */
 struct symp_claim *symp_route(const struct symp_service *service,
-				struct symp_replicas *replicas,
-				const struct symp_route_args *args)
+			      struct symp_replicas *replicas,
+			      const struct symp_route_args *args)
 {
 	struct symp_program *program;
 

@@ -32,8 +32,8 @@ struct symp_route_args {
 
 int symp_route_init(void);
 struct symp_claim *symp_route(const struct symp_service *service,
-				struct symp_replicas *replicas,
-				const struct symp_route_args *args);
+			      struct symp_replicas *replicas,
+			      const struct symp_route_args *args);
 void symp_route_compare(const struct symp_service *service,
 			struct symp_replicas *replicas,
 			const struct symp_route_args *args,

@@ -360,7 +360,8 @@ static void claim_end(struct symp_claim *claim)
 
 	lockdep_assert_held(&claim->service->lock);
 	claim->ended = true;
-	WRITE_ONCE(claim->paused, true);
+	/* A pick that sees this sees that a takeover was counted. */
+	smp_store_release(&claim->paused, true);
 	count_change(claim->service);
 	scoped_guard(spinlock, &ep->lock) {
 		list_del(&claim->node);
@@ -765,7 +766,9 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 
 bool symp_replica_takes_calls(const struct symp_claim *replica)
 {
-	return !READ_ONCE(replica->paused) && !READ_ONCE(replica->ep->dead);
+	/* Pairs with the release in claim_end(). */
+	return !smp_load_acquire(&replica->paused) &&
+	       !READ_ONCE(replica->ep->dead);
 }
 
 /* The replica with the fewest calls on it; among equals, in turn. */
@@ -844,7 +847,7 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		if (err)
 			goto refused;
 	}
-	do {
+	for (;;) {
 		/* Pairs with the release in count_change(). */
 		changes = smp_load_acquire(&service->changes);
 		replica = choose(service, rcu_dereference(service->replicas),
@@ -855,11 +858,7 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		}
 		claim = replica ?: rcu_dereference(service->activator);
 		if (!claim || (!replica && READ_ONCE(claim->ep->dead))) {
-			/*
-			 * A replica that was replaced takes no calls either. Pairs
-			 * with the release in count_change(), which is before that.
-			 */
-			smp_rmb();
+			/* Those it saw leave can have been replaced since. */
 			if (changes != READ_ONCE(service->changes))
 				continue;
 			err = -ECONNREFUSED;
@@ -869,8 +868,10 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		/* Pairs with the release in symp_endpoint_next_epoch(). */
 		pick->epoch = smp_load_acquire(&ep->epoch);
 		/* Getting it fails when it died this moment. */
-	} while (changes != READ_ONCE(service->changes) ||
-		 !symp_endpoint_get_live(ep));
+		if (changes == READ_ONCE(service->changes) &&
+		    symp_endpoint_get_live(ep))
+			break;
+	}
 	/* A service that somebody serves was made for good. */
 	if (READ_ONCE(call->caller->service) != service)
 		/* For other threads' dependent reads of what it points to. */

@@ -102,6 +102,7 @@ struct symp_service {
 	bool reserved;
 	u32 turn;
 
+	/* Guards what follows, up to @told. */
 	spinlock_t lock;
 	u32 recovery;
 	u32 changes;
