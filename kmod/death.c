@@ -2,10 +2,9 @@
 /*
  * Death: an endpoint ends, because its owner did or its file was released.
  *
- * The first part, symp_endpoint_kill(), runs where the death is noticed: for an
- * owner's exit that is under the SRCU of the machine's mmu_notifiers, for which
- * everybody waits who ends an address space or a virtual machine. So it does not
- * sleep and takes no time that anybody can make long:
+ * The first part, symp_endpoint_kill(), runs where the death is noticed: in an
+ * exit, an exec, a close, or the look at all owners. So it does not sleep and takes
+ * no time that anybody can make long:
  *  1. It marks the endpoint dead under its lock. From then on whoever takes the
  *     lock sees @dead and leaves alone what the lock guards: nothing is attached,
  *     queued, taken, withdrawn, reserved or released any more. Nobody picks it. A
@@ -265,7 +264,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 
 	if (atomic_xchg(&ep->killed, 1))
 		return;
-	symp_owner_unlink(ep->owner, ep);
+	symp_owner_unlink(ep);
 	scoped_guard(spinlock, &ep->lock) {
 		WRITE_ONCE(ep->dead, true);
 		symp_queue_end_receivers(ep);

@@ -69,7 +69,7 @@ static __always_inline int copy_arg(void *arg, size_t size,
 /* Shared memory does not make another process the owner: it has another pid. */
 static bool is_owner(struct symp_endpoint *ep)
 {
-	return symp_owner_is_current(ep->owner) && task_tgid(current) == ep->pid;
+	return ep->mm == current->mm && task_tgid(current) == ep->pid;
 }
 
 /* The endpoint of @file, if the current process may use it. */

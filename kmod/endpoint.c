@@ -4,7 +4,6 @@
  *
  * Who may still hold an endpoint, and why each holder ends:
  *  - its file, until release(); the file's operations run under it.
- *  - its owner's list, until the kill, which takes it off.
  *  - the chore of its death, from the kill until that is over.
  *  - a call it made or received (call->caller, call->server), until the call's
  *    last reference goes; see call.c. The kill ends every such call.
@@ -19,7 +18,7 @@
  * calls linger with a slow caller costs no pool.
  */
 #include <linux/pid_namespace.h>
-#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "bus.h"
@@ -63,7 +62,6 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	refcount_set(&ep->ref, 1);
 	init_waitqueue_head(&ep->poll);
 	xa_init(&ep->lanes);
-	INIT_LIST_HEAD(&ep->owned);
 	INIT_LIST_HEAD(&ep->looked_after);
 	INIT_LIST_HEAD(&ep->watchers);
 	INIT_LIST_HEAD(&ep->watches);
@@ -97,16 +95,15 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 		*limit = SYMPHONY_LIMIT_USER_ENDPOINTS;
 		goto err_put_account;
 	}
-	ep->owner = symp_owner_get();
-	if (IS_ERR(ep->owner)) {
-		err = PTR_ERR(ep->owner);
+	if (!current->mm) {
+		err = -EPERM;
 		goto err_uncharge;
 	}
 	ep->id = atomic64_inc_return(&last_id);
 	ep->bus = symp_bus_join(args, ep, limit);
 	if (IS_ERR(ep->bus)) {
 		err = PTR_ERR(ep->bus);
-		goto err_put_owner;
+		goto err_uncharge;
 	}
 	ep->pool = symp_pool_create(pool_size, ep->account, limit);
 	if (IS_ERR(ep->pool)) {
@@ -125,10 +122,9 @@ struct symp_endpoint *symp_endpoint_join(const struct symp_bus_args *args,
 	if (err)
 		goto err_put_identity;
 	symp_monitor_endpoint(SYMPHONY_CMD_ENDPOINT_ADD_NTF, ep);
-	if (!symp_owner_link(ep->owner, ep)) {
-		symp_endpoint_release(ep);
-		return ERR_PTR(-ESHUTDOWN);
-	}
+	ep->mm = current->mm;
+	mmgrab(ep->mm);
+	symp_owner_link(ep);
 	return ep;
 
 err_put_identity:
@@ -138,8 +134,6 @@ err_leave_bus:
 	symp_bus_leave(ep->bus, ep);
 	symp_bus_left(ep->bus);
 	symp_bus_put(ep->bus);
-err_put_owner:
-	symp_owner_put(ep->owner);
 err_uncharge:
 	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
 err_put_account:
@@ -185,7 +179,7 @@ void symp_endpoint_release(struct symp_endpoint *ep)
 	symp_endpoint_kill(ep);
 	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
 		symp_death_wait(ep);
-	symp_owner_put(ep->owner);
+	mmdrop(ep->mm);
 	symp_endpoint_put(ep);
 }
 

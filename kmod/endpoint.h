@@ -21,7 +21,6 @@ struct pid_namespace;
 struct symp_account;
 struct symp_bus;
 struct symp_bus_args;
-struct symp_owner;
 struct symp_service;
 
 /**
@@ -30,7 +29,7 @@ struct symp_service;
  * @id: never used twice
  * @clock: what the owner's CLOCK_MONOTONIC was ahead of the host's at JOIN, in ns
  * @bus: its bus, referenced
- * @owner: the process it belongs to, until the file is released
+ * @mm: of the process that owns it, pinned until the file is released
  * @pid: of the owner, referenced
  * @pid_ns: the owner's, referenced
  * @cred: the owner's at JOIN, referenced
@@ -50,7 +49,6 @@ struct symp_service;
  * @nr_spare: about how many
  * @service: it called last, or NULL; see service.c
  * @rcu: frees it
- * @owned: on the owner's list, under its lock
  * @looked_after: on the list of those whose owner is looked at; see owner.c
  * @watchers: watches of others on this endpoint, under the bus's watch_lock
  * @watches: watches of this endpoint on others, under the bus's watch_lock
@@ -102,7 +100,7 @@ struct symp_endpoint {
 	u64 id;
 	s64 clock;
 	struct symp_bus *bus;
-	struct symp_owner *owner;
+	struct mm_struct *mm;
 	struct pid *pid;
 	struct pid_namespace *pid_ns;
 	const struct cred *cred;
@@ -128,7 +126,6 @@ struct symp_endpoint {
 	struct symp_service *service;
 	struct rcu_head rcu;
 
-	struct list_head owned;
 	struct list_head looked_after;
 	struct list_head watchers;
 	struct list_head watches;

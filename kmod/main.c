@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The module: parameters, init and exit. */
 #include <linux/mm.h>
-#include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/symphony.h>
 
@@ -112,9 +111,8 @@ err_exit_call:
 }
 
 /*
- * No file is open any more, so no endpoint lives. What can still run is the
- * death of an owner whose endpoint's file was released at the same time; the
- * freeing of owners; the deaths of endpoints, which are told to listeners. When
+ * No file is open any more, so no endpoint lives. What can still run is the look
+ * at their owners; the deaths of endpoints, which are told to listeners. When
  * those are over every call has its outcome, and starts no timer and no chore
  * any more. Then the chores of moves, the work of expired timers and of closed
  * gates. No dump begins, as the module is going, and none goes on, as it would
@@ -123,9 +121,8 @@ err_exit_call:
 static void __exit symp_exit(void)
 {
 	symp_device_exit();
-	mmu_notifier_synchronize();
-	symp_deaths_wait();
 	symp_owner_exit();
+	symp_deaths_wait();
 	symp_netlink_exit();
 	symp_chores_exit();
 	symp_call_exit();

@@ -18,7 +18,6 @@
 #include <linux/gfp.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
-#include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
 #include <linux/percpu.h>
 #include <linux/rhashtable.h>
@@ -204,12 +203,9 @@ static inline unsigned long fault_copy_from(void *to, const void __user *from,
 #define rhashtable_init(table, params)					\
 	(SYMP_FAULT("rhashtable_init") ? -ENOMEM :			\
 	 fault_rhashtable_init(table, params))
-#define rhashtable_insert_fast(table, node, params)			\
-	(SYMP_FAULT("rhashtable_insert_fast") ? -ENOMEM :		\
-	 (rhashtable_insert_fast)(table, node, params))
-#define mmu_notifier_get(ops, mm)					\
-	(SYMP_FAULT("mmu_notifier_get") ? ERR_PTR(-ENOMEM) :		\
-	 (mmu_notifier_get)(ops, mm))
+#define rhashtable_lookup_insert_fast(table, node, params)		\
+	(SYMP_FAULT("rhashtable_lookup_insert_fast") ? -ENOMEM :	\
+	 (rhashtable_lookup_insert_fast)(table, node, params))
 #define anon_inode_getfile(name, fops, priv, flags)			\
 	(SYMP_FAULT("anon_inode_getfile") ? ERR_PTR(-ENOMEM) :		\
 	 (anon_inode_getfile)(name, fops, priv, flags))
