@@ -24,7 +24,7 @@
 
 /* What nothing of a bystander takes on any machine that works, and what a JOIN, a
  * CLAIM and a takeover mostly do not, in ms. */
-#define BOUND	1500
+#define BOUND	5000
 #define MEDIAN	40
 
 enum what { JOIN, CLAIM, TAKEOVER, GONE, EXIT, NR_WHATS };
@@ -285,7 +285,7 @@ TEST_F(bystander, of_a_large_death_at_the_limit_of_memory)
 	ASSERT_EQ(0, set(self->path, "memory.max", used));
 	start = dev_now();
 	kill(dying.pid, SIGKILL);
-	bystanders(_metadata, "beside the death", self->bus, scale("ROUNDS", 20), &self->seen);
+	bystanders(_metadata, "beside the death", self->bus, scale("ROUNDS", 10), &self->seen);
 	expect_undisturbed(_metadata, &self->seen);
 	EXPECT_EQ(128 + SIGKILL, kid_reap(&dying));
 	TH_LOG("the dead was gone within %llu ms", since(start) / 1000);
@@ -325,7 +325,7 @@ static void move_crowd(const char *bus, long nr)
 
 TEST_F(bystander, of_a_crowd_that_moves)
 {
-	long nr = scale("MOVES", dev_slow() ? 1000 : 30000);
+	long nr = scale("MOVES", dev_slow() ? 1000 : 20000);
 	struct kid kid;
 
 	if (!kid_fork(&kid)) {
@@ -334,7 +334,7 @@ TEST_F(bystander, of_a_crowd_that_moves)
 		move_crowd(dev_bus(), nr);
 	}
 	dev_nap(500);
-	bystanders(_metadata, "beside moves", self->bus, scale("ROUNDS", 20), &self->seen);
+	bystanders(_metadata, "beside moves", self->bus, scale("ROUNDS", 10), &self->seen);
 	expect_undisturbed(_metadata, &self->seen);
 	kid_kill(&kid, SIGKILL);
 }
@@ -386,7 +386,7 @@ FIXTURE_SETUP(tenant)
 		SKIP(return, "no cgroups");
 	ASSERT_EQ(0, ep_join_bus(&self->keeper, dev_bus(), SYMPHONY_JOIN_CREATE,
 				 0666, SYMPHONY_POOL_MIN));
-	bystanders(_metadata, "before", dev_bus(), 10, &self->seen);
+	bystanders(_metadata, "before", dev_bus(), 4, &self->seen);
 	if (variant->how == THROTTLED)
 		ASSERT_EQ(0, set(self->path, "cpu.max", "2000 200000"));
 	for (int i = 0; i < ARRAY_SIZE(self->kids); i++) {
@@ -434,7 +434,7 @@ TEST_F(tenant, delays_no_bystander)
 			dev_nap(3);
 		}
 	}
-	bystanders(_metadata, variant->name, dev_bus(), scale("ROUNDS", 15),
+	bystanders(_metadata, variant->name, dev_bus(), scale("ROUNDS", 8),
 		   &self->seen);
 	expect_undisturbed(_metadata, &self->seen);
 	if (variant->how == STOPPED)
