@@ -269,7 +269,7 @@ TEST_F(owner, exec_kills_it)
 		if (msg->type == SYMPHONY_MSG_GONE) {
 			EXPECT_EQ(id, msg->sender);
 		} else {
-			EXPECT_EQ(-ECONNRESET, msg->status);
+			EXPECT_EQ(-ECONNABORTED, msg->status);
 			EXPECT_EQ(6, msg->cookie);
 		}
 	}
