@@ -43,12 +43,30 @@ static void look(struct work_struct *work);
 static DECLARE_DELAYED_WORK(look_work, look);
 
 /*
- * Is the process of @ep about to end, or another program now? SIGNAL_GROUP_EXIT is
- * set by the signal or the exit that ends it, before a core is dumped, and stays.
+ * Have all threads of a process begun to exit, or to wait for its core dump? Then
+ * none of them is in an operation, or begins one. SIGNAL_GROUP_EXIT is set by the
+ * signal or the exit that ends the process, and stays. That is not enough: a
+ * thread in an operation sees it only when the operation ends.
+ */
+static bool all_threads_exit(struct task_struct *task)
+{
+	struct task_struct *thread;
+
+	if (!(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT))
+		return false;
+	for_each_thread(task, thread)
+		if (!(READ_ONCE(thread->flags) &
+		      (PF_EXITING | PF_POSTCOREDUMP | PF_DUMPCORE)))
+			return false;
+	return true;
+}
+
+/*
+ * Is the process of @ep about to end, or another program now? No thread of it is
+ * in an operation on @ep then: its death relies on that.
  */
 static bool is_dying(struct symp_endpoint *ep)
 {
-	struct signal_struct *signal;
 	struct task_struct *task;
 	struct mm_struct *mm;
 
@@ -56,11 +74,10 @@ static bool is_dying(struct symp_endpoint *ep)
 	task = pid_task(ep->pid, PIDTYPE_TGID);
 	if (!task)
 		return true;
-	signal = task->signal;
 	mm = READ_ONCE(task->mm);
 	/* A first thread that exited has none, and the process can live on. */
-	return READ_ONCE(signal->flags) & SIGNAL_GROUP_EXIT ||
-	       !atomic_read(&signal->live) || (mm && mm != ep->mm);
+	return all_threads_exit(task) || !atomic_read(&task->signal->live) ||
+	       (mm && mm != ep->mm);
 }
 
 /* The next of @left endpoints with such an owner, referenced; or NULL. */
@@ -79,6 +96,7 @@ static struct symp_endpoint *next_dying(u32 *left)
 				      looked_after);
 		list_move_tail(&ep->looked_after, &endpoints);
 		if (is_dying(ep)) {
+			--*left;
 			/* It is on the list: the file, or the kill, has one. */
 			symp_endpoint_get(ep);
 			return ep;
