@@ -9,9 +9,9 @@
  *     lock sees @dead and leaves alone what the lock guards: nothing is attached,
  *     queued, taken, withdrawn, reserved or released any more. Nobody picks it. A
  *     copier that reserved before has its own reference to the pool, and finds
- *     @dead when it wants to publish. A thread in REPLY cannot be left (it would
- *     have kept owner and file alive), but if there were one, it and the death
- *     would race for call->done, and one would win.
+ *     @dead when it wants to publish. No thread is in an operation on the
+ *     endpoint: the file is released, or no thread of the owner can be in one
+ *     any more (owner.c). What follows relies on that.
  *  2. It gives back what it takes to JOIN again: the place of an endpoint, what
  *     the calls were charged, the name of the bus.
  *
@@ -230,8 +230,6 @@ static void die(struct symp_chore *chore)
 						death.chore);
 	struct symp_chores *chores = ep->account->chores;
 
-	if (!ep->death.part)
-		wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
 	if (parts[ep->death.part](ep))
 		ep->death.part++;
 	if (ep->death.part < ARRAY_SIZE(parts)) {
@@ -241,6 +239,8 @@ static void die(struct symp_chore *chore)
 	symp_chores_pay(chores);
 	/* Pairs with the acquire in symp_death_wait(). */
 	smp_store_release(&ep->death.over, true);
+	/* Between the store and wake_up_var()'s look at who waits. */
+	smp_mb();
 	wake_up_var(&ep->death.over);
 	symp_endpoint_put(ep);
 	if (atomic_dec_and_test(&dying))
@@ -273,6 +273,7 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	/* One-way calls live on, and are charged for until they are received. */
 	symp_account_uncharge(ep->account, SYMP_CALLS, calls_charged);
 	symp_account_uncharge(ep->account, SYMP_ENDPOINTS, 1);
+	wake_up_poll(&ep->poll, EPOLLHUP | EPOLLERR);
 	symp_bus_leave(ep->bus, ep);
 	symp_endpoint_get(ep);
 	atomic_inc(&dying);
@@ -280,11 +281,14 @@ void symp_endpoint_kill(struct symp_endpoint *ep)
 	symp_chore_start(ep->account->chores, &ep->death.chore);
 }
 
-/* Wait until the death of @ep, which was killed, is over. */
+/*
+ * Wait until the death of @ep, which was killed, is over, or until a signal kills
+ * the current process.
+ */
 void symp_death_wait(struct symp_endpoint *ep)
 {
 	/* Pairs with the release in die(). */
-	wait_var_event(&ep->death.over, smp_load_acquire(&ep->death.over));
+	wait_var_event_killable(&ep->death.over, smp_load_acquire(&ep->death.over));
 }
 
 /* No file is open: wait until all deaths are over. */

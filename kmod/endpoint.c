@@ -170,14 +170,15 @@ void symp_endpoint_next_epoch(struct symp_endpoint *ep)
 }
 
 /*
- * The file is gone. May sleep. A process that closes it has back, on return,
- * what the endpoint was charged; one that exits does not wait, nor does a thread
- * that closes files for everybody.
+ * The file is gone. May sleep. When the owner closes it, the owner has back, on
+ * return, what the endpoint was charged. Nobody else waits, because the death is
+ * work of the owner's user, who can make it long: not a process that was sent the
+ * file, one that exits, nor a kernel thread.
  */
 void symp_endpoint_release(struct symp_endpoint *ep)
 {
 	symp_endpoint_kill(ep);
-	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
+	if (task_tgid(current) == ep->pid && !(current->flags & PF_EXITING))
 		symp_death_wait(ep);
 	mmdrop(ep->mm);
 	symp_endpoint_put(ep);
