@@ -825,11 +825,11 @@ static void park(struct symp_call *call)
 
 	list_add_tail(&call->request.node, &activator->parked);
 	activator->queued++;
-	WRITE_ONCE(service->parked, service->parked + 1);
+	atomic_inc(&service->parked);
 	/* One that it did not receive yet says this, too. */
-	if (!service->activated)
+	if (READ_ONCE(service->activated) != activator->id)
 		symp_notice_push_activate(activator, service);
-	service->activated = true;
+	WRITE_ONCE(service->activated, activator->id);
 }
 
 /**

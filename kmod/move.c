@@ -274,7 +274,7 @@ void symp_move_queued(struct symp_endpoint *from, struct symp_service *service,
 		if (notice)
 			symp_notice_push(from, no_free_ptr(notice));
 		else
-			service->activated = false;
+			WRITE_ONCE(service->activated, 0);
 	}
 	if (notice)
 		symp_notice_free(from, notice);

@@ -315,7 +315,7 @@ static int tell_service(struct sk_buff *skb, const struct genl_info *info,
 			     replicas ? READ_ONCE(replicas->nr) : 0) &&
 		(!activator || !nla_put_uint(skb, SYMPHONY_A_ACTIVATOR,
 					     activator->ep->id)) &&
-		!nla_put_u32(skb, SYMPHONY_A_PARKED, READ_ONCE(service->parked)) &&
+		!nla_put_u32(skb, SYMPHONY_A_PARKED, atomic_read(&service->parked)) &&
 		put_stats(skb, &service->stats));
 }
 

@@ -517,8 +517,8 @@ static int become_activator(struct claiming *c, struct symp_service *service)
 	err = claim_link(c->claim);
 	if (err)
 		return err;
-	scoped_guard(spinlock, &c->claim->ep->lock)
-		service->activated = false;
+	/* It may have been the activator before. */
+	WRITE_ONCE(service->activated, 0);
 	rcu_assign_pointer(service->activator, c->claim);
 	count_change(service);
 	return 0;

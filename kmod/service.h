@@ -85,8 +85,10 @@ struct symp_replicas {
  * @activator: holds the calls while there is no replica, or NULL
  * @told: the serial number of the program that was told of the replicas; see
  *	route.c
- * @activated: it was told, and no replica came yet; under the activator's lock
- * @parked: calls that it holds; likewise, read without
+ * @activated: id of the activator that was told, while no replica came; 0 for none.
+ *	Written under that activator's lock, or under the service's
+ * @parked: calls that activators hold. Two can hold some at once, each under its
+ *	own lock: while one ends, and the next has come
  * @programs: see program.c
  * @stats: see stats.h
  *
@@ -110,8 +112,8 @@ struct symp_service {
 	struct symp_claim __rcu *activator;
 	u64 told[SYMP_NR_HOOKS];
 
-	bool activated;
-	u32 parked;
+	u64 activated;
+	atomic_t parked;
 	struct symp_program __rcu *programs[SYMP_NR_HOOKS];
 	struct symp_stats stats;
 };
@@ -169,7 +171,7 @@ int symp_service_pick(const struct symp_route_args *args,
 /* The activator, locked, holds one call less. */
 static inline void symp_service_unpark(struct symp_service *service)
 {
-	WRITE_ONCE(service->parked, service->parked - 1);
+	atomic_dec(&service->parked);
 }
 
 #endif
