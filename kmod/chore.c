@@ -201,7 +201,8 @@ void symp_chores_settle(struct symp_chores *chores)
 
 int symp_chores_init(void)
 {
-	queue = alloc_workqueue("symphony_chores", WQ_UNBOUND, 0);
+	queue = alloc_workqueue("symphony_chores", WQ_UNBOUND | WQ_MEM_RECLAIM,
+				0);
 	return queue ? 0 : -ENOMEM;
 }
 

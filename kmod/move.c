@@ -204,8 +204,12 @@ static bool move_call(struct symp_call *call, struct symp_endpoint *from,
 {
 	struct symp_move *move;
 
-	/* Not accounted: the one to pay may die for having used too much. */
-	move = kzalloc(sizeof(*move), GFP_KERNEL);
+	/*
+	 * Not accounted: the one to pay may die for having used too much. Nor
+	 * insistent: a death gives back more than this takes, after the moves.
+	 */
+	move = kzalloc(sizeof(*move),
+		       GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 	if (!move)
 		return false;
 	if (from)
