@@ -281,10 +281,10 @@ void symp_route_changed(struct symp_bus *bus, struct symp_service *service)
 			service = symp_service_next(bus, handle);
 			if (!service)
 				return;
+			handle = all ? service->handle + 1ULL : 0;
 			guard(spinlock)(&service->lock);
 			symp_route_catch_up(service, bus);
 		}
-		handle = all ? service->handle + 1ULL : 0;
 		cond_resched();
 	} while (handle);
 }
