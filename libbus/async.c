@@ -137,9 +137,15 @@ static bool seal(const struct sbus *bus, struct sbus_slot *slot)
 /* @slot was sent; the caller has a reference. The lock can be dropped meanwhile. */
 static void sent_locked(struct sbus *bus, struct sbus_slot *slot)
 {
-	/* The outcome can have been faster. */
-	if (slot->state != SLOT_SENDING)
+	/* The outcome can have been faster, or sbus_close(). */
+	if (slot->state != SLOT_SENDING) {
+		if (unlikely(atomic_load(&bus->closed) && slot->fn)) {
+			bus_unlock(bus);
+			cancel_sent(bus, slot->call.id, slot->call.slot);
+			bus_lock(bus);
+		}
 		return;
+	}
 	if (!slot->fn) {
 		list_del(&slot->node);
 		slot->state = SLOT_DONE;
@@ -718,10 +724,14 @@ void async_give_up_all(struct sbus *bus)
 	bus->retry_at = bus->first_deadline = UINT64_MAX;
 	while ((node = list_pop(&all))) {
 		struct sbus_slot *slot = container_of(node, struct sbus_slot, node);
+		bool sent = slot->state == SLOT_SENT;
 
 		slot->unsure = slot->state == SLOT_SENDING;
 		slot->state = SLOT_DONE;
 		bus_unlock(bus);
+		/* A message that is kept keeps the endpoint, and with it the call. */
+		if (sent)
+			cancel_sent(bus, slot->id, slot->call.slot);
 		free(slot->body);
 		slot->body = NULL;
 		run(slot, NULL, -ESHUTDOWN, 0);

@@ -253,6 +253,29 @@ TEST_F(async, every_accepted_call_has_one_outcome_also_where_others_are_refused)
 	EXPECT_EQ(accepted, counted.told);
 }
 
+/* A message that is kept keeps the endpoint; the calls end all the same. */
+TEST_F(async, close_tells_the_replica_although_a_message_is_kept)
+{
+	struct sbus_request echo = request_for("echo", "echo", "kept", 4);
+	struct count counted = { .last = -1 };
+	struct sbus_message *reply;
+	int reason = 0;
+
+	ASSERT_EQ(0, sbus_call(self->bus, &echo, &reply, &self->error));
+	ASSERT_EQ(0, send_numbers(self->bus, "keep", 1, 16, count, &counted, NULL));
+	server_wait_kept(&self->server, 1);
+	sbus_close(self->bus);
+	EXPECT_EQ(1, counted.errors);
+	for (int i = 0; i < 4000 && !reason; i++) {
+		reason = sbus_message_cancelled(self->server.kept[0]);
+		usleep(2000);
+	}
+	EXPECT_NE(0, reason);
+	server_answer_kept(&self->server, false);
+	EXPECT_EQ(0, memcmp(sbus_message_body(reply, NULL), "kept", 4));
+	sbus_message_unref(reply);
+}
+
 TEST_F(async, close_ends_every_call_once)
 {
 	struct count counted = { .last = -1 };

@@ -286,8 +286,8 @@ SBUS_API struct sbus *sbus_unref(struct sbus *bus);
  * sbus_close() - give up everything outstanding
  * @bus: the connection
  *
- * The callback of every asynchronous call without an outcome runs, here, with
- * -ESHUTDOWN; watches are forgotten; later operations give -ESHUTDOWN. To
+ * Every asynchronous call without an outcome is cancelled, and its callback runs,
+ * here, with -ESHUTDOWN; watches are forgotten; later operations give -ESHUTDOWN. To
  * others the endpoint is dead once the last reference is dropped. Not from a
  * callback of this connection, and not while another thread is in
  * sbus_process() or sbus_serve() (sbus_stop() comes first).
