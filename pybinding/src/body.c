@@ -2,6 +2,7 @@
 /* Messages as they travel: JSON text, or raw bytes. */
 #include "body.h"
 #include "convert.h"
+#include "fork.h"
 
 #include <stdlib.h>
 #include <symphony/bus.h>
@@ -92,21 +93,32 @@ void body_drop(struct body *body)
 struct view {
 	PyObject_HEAD
 	struct sbus_message *message;
+	unsigned int forks;	/* fork_count when it was made: a child has no pool */
 };
 
 static int view_get(PyObject *self, Py_buffer *buffer, int flags)
 {
+	struct view *view = (struct view *)self;
+	const void *data;
 	size_t len;
-	const void *data = sbus_message_body(((struct view *)self)->message, &len);
 
+	if (fork_since(view->forks)) {
+		PyErr_SetString(PyExc_BufferError,
+				"this was received before a fork and is in the memory of the parent process: copy it there");
+		buffer->obj = NULL;
+		return -1;
+	}
+	data = sbus_message_body(view->message, &len);
 	return PyBuffer_FillInfo(buffer, self, (void *)data, len, 1, flags);
 }
 
 static void view_dealloc(PyObject *self)
 {
+	struct view *view = (struct view *)self;
 	PyTypeObject *type = Py_TYPE(self);
 
-	sbus_message_unref(((struct view *)self)->message);
+	if (!fork_since(view->forks))
+		sbus_message_unref(view->message);
 	type->tp_free(self);
 	Py_DECREF(type);
 }
@@ -133,6 +145,7 @@ static PyObject *view_of(struct state *st, struct sbus_message *message)
 	if (!view)
 		return NULL;
 	((struct view *)view)->message = sbus_message_ref(message);
+	((struct view *)view)->forks = fork_count;
 	memory = PyMemoryView_FromObject(view);
 	Py_DECREF(view);
 	return memory;

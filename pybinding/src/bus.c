@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A connection as Python sees it: the Pit, and an endpoint for all the others. */
 #include "bus.h"
+#include "convert.h"
 #include "errors.h"
 #include "pit.h"
 #include "remote.h"
@@ -89,14 +90,14 @@ static PyObject *process(struct bus *bus)
 	PyObject *loop, *r = NULL;
 	int err;
 
-	if (!bus->client)
+	if (!bus->client || fork_since(bus->forks))
 		Py_RETURN_NONE;
 	bus->burst = 0;
 	err = sbus_process(bus->client);
 	loop = state_running_loop(bus->st);
 	if (err < 0 && err != -EBUSY) {
 		/* The descriptor stays readable: nobody may look at it again. */
-		source_detach(&bus->outcomes, bus->st);
+		source_detach(&bus->outcomes, bus->st, bus_drop, sbus_ref(bus->client));
 		errors_raise_text(bus->st, err, NULL, "receiving from the bus failed");
 	} else if (!loop || arm(bus, loop) == 0) {
 		r = wake_finished(bus, loop);
@@ -116,7 +117,7 @@ static PyObject *bus_on_timer(PyObject *self, PyObject *none)
 	PyObject *r;
 
 	bus->timer = 0;
-	if (bus->process) {
+	if (bus->process && !fork_since(bus->forks)) {
 		r = PyObject_CallNoArgs(bus->process);
 		if (!r)
 			return NULL;
@@ -130,9 +131,10 @@ void bus_uncork(struct bus *bus)
 	struct sbus *corked = bus->corked;
 
 	bus->corked = NULL;
-	if (corked)
+	if (corked && !fork_since(bus->forks)) {
 		sbus_uncork(corked, SBUS_CALLS);
-	sbus_unref(corked);
+		sbus_unref(corked);
+	}
 	Py_CLEAR(bus->turning);
 }
 
@@ -156,7 +158,7 @@ static PyObject *bus_on_late(PyObject *self, PyObject *none)
 	struct bus *bus = (struct bus *)self;
 	PyObject *loop, *r;
 
-	if (bus->late.fd < 0)
+	if (bus->inbox.fd < 0 || fork_since(bus->forks))
 		Py_RETURN_NONE;
 	inbox_drain(&bus->inbox, &bus->finished);
 	loop = state_running_loop(bus->st);
@@ -171,13 +173,19 @@ static PyObject *bus_share(PyObject *self, PyObject *args)
 {
 	struct bus *bus = (struct bus *)self;
 	PyObject *server, *process = NULL, *ended = NULL;
+	struct sbus *connection;
 
-	if (!PyArg_ParseTuple(args, "O!|OO!:_share", bus->st->server_type, &server,
+	if (bus_check(bus) < 0 ||
+	    !PyArg_ParseTuple(args, "O!|OO!:_share", bus->st->server_type, &server,
 			      &process, &PyList_Type, &ended))
 		return NULL;
-	bus->shared = sbus_ref(server_connection(server));
-	bus->process = Py_XNewRef(process);
-	bus->ended = Py_XNewRef(ended);
+	connection = server_connection(server);
+	if (!connection)
+		return NULL;
+	sbus_unref(bus->shared);
+	bus->shared = sbus_ref(connection);
+	Py_XSETREF(bus->process, Py_XNewRef(process));
+	Py_XSETREF(bus->ended, Py_XNewRef(ended));
 	Py_RETURN_NONE;
 }
 
@@ -185,8 +193,11 @@ static PyObject *bus_share(PyObject *self, PyObject *args)
 static PyObject *bus_on_processed(PyObject *self, PyObject *none)
 {
 	struct bus *bus = (struct bus *)self;
-	PyObject *loop = state_running_loop(bus->st), *r = NULL;
+	PyObject *loop, *r = NULL;
 
+	if (fork_since(bus->forks))
+		Py_RETURN_NONE;
+	loop = state_running_loop(bus->st);
 	bus->burst = 0;
 	if (!loop || arm(bus, loop) == 0)
 		r = wake_finished(bus, loop);
@@ -195,6 +206,18 @@ static PyObject *bus_on_processed(PyObject *self, PyObject *none)
 }
 
 /* --- opening and closing ------------------------------------------------ */
+
+int bus_check(struct bus *bus)
+{
+	if (bus->name && !fork_since(bus->forks))
+		return 0;
+	if (bus->name)
+		fork_raise(bus->st, NULL);
+	else
+		PyErr_SetString(PyExc_RuntimeError,
+				"the bus was not made: __init__() of a subclass has to call super().__init__()");
+	return -1;
+}
 
 static PyObject *on_initialize(PyObject *self, PyObject *none)
 {
@@ -216,6 +239,8 @@ static PyObject *bus_close(PyObject *self, PyObject *none)
 
 	if (!bus->closed)
 		bus_shut(bus, true);
+	if (fork_since(bus->forks))
+		Py_RETURN_NONE;
 	return wake_finished(bus, NULL);
 }
 
@@ -230,7 +255,7 @@ static PyObject *bus_send_message(PyObject *self, PyObject *const *args,
 
 	if (bus_request_parse(&request, args, nargs, names) < 0)
 		return NULL;
-	if (!bus->ready && bus_initialize(bus) < 0)
+	if ((!bus->ready || fork_since(bus->forks)) && bus_initialize(bus) < 0)
 		return NULL;
 	if (bus->pit)
 		member = sbus_pit_lookup(bus->pit, request.extension);
@@ -247,7 +272,7 @@ static PyObject *bus_call(PyObject *self, PyObject *const *args,
 
 	if (bus_request_parse(&request, args, nargs, names) < 0)
 		return NULL;
-	if (!bus->ready && bus_initialize(bus) < 0)
+	if ((!bus->ready || fork_since(bus->forks)) && bus_initialize(bus) < 0)
 		return NULL;
 	if (bus->pit)
 		member = sbus_pit_lookup(bus->pit, request.extension);
@@ -267,11 +292,15 @@ static PyObject *bus_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	bus->late.fd = -1;
 	bus->inbox.fd = -1;
 	call_list_init(&bus->finished);
-	bus->st = state_of((PyObject *)bus);
+	bus->forks = fork_count;
+	bus->st = state_hold_of(type);
 	if (!bus->st)
 		Py_CLEAR(bus);
 	return (PyObject *)bus;
 }
+
+/* More than the processors of any machine. */
+#define THREADS_MAX 65536
 
 static PyObject *id_of(PyObject *id)
 {
@@ -331,15 +360,20 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 	struct bus *bus = (struct bus *)self;
 	PyObject *name = Py_None, *device = Py_None, *config = Py_None;
 	PyObject *none, *plugins = NULL, *reserve = NULL;
-	unsigned int threads = 1, pool_size = 0, mode = 0;
+	PyObject *threads = NULL, *pool_size = NULL, *mode = NULL;
+	uint64_t nr_threads = 1, pool_bytes = 0, mode_bits = 0;
 	int pit = 1, grants = 0;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOIOIIpOO&:IPCBus",
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOOOOOpOO&:IPCBus",
 					 names, &name, &pit, &config, &plugins,
 					 &threads, &device, &pool_size, &mode,
 					 &grants, &reserve, bus_owner,
 					 &whose) ||
-	    check_init(name, device, config) < 0)
+	    check_init(name, device, config) < 0 ||
+	    (threads && convert_number(threads, "threads", THREADS_MAX, &nr_threads) < 0) ||
+	    (pool_size &&
+	     convert_number(pool_size, "pool_size", UINT32_MAX, &pool_bytes) < 0) ||
+	    (mode && convert_number(mode, "mode", 0777, &mode_bits) < 0))
 		return -1;
 	if (bus->name) {
 		PyErr_SetString(PyExc_RuntimeError, "an IPCBus is made once");
@@ -363,11 +397,11 @@ static int bus_init(PyObject *self, PyObject *args, PyObject *kwargs)
 	bus->config = Py_NewRef(config);
 	bus->with_pit = pit;
 	bus->grants = grants;
-	bus->mode = mode;
+	bus->mode = mode_bits;
 	bus->owner_flags = whose.flags;
 	bus->owner = whose.owner;
-	bus->threads = threads;
-	bus->pool_size = pool_size;
+	bus->threads = nr_threads;
+	bus->pool_size = pool_bytes;
 	return 0;
 }
 
@@ -377,7 +411,9 @@ static PyObject *get_name(PyObject *self, void *closure)
 
 	struct sbus *any = bus->shared ? bus->shared : bus->client;
 
-	return any ? PyUnicode_FromString(sbus_name(any)) : Py_NewRef(bus->name);
+	if (any)
+		return PyUnicode_FromString(sbus_name(any));
+	return Py_NewRef(bus->name ? bus->name : Py_None);
 }
 
 static PyObject *get_endpoint(PyObject *self, void *closure)
@@ -416,7 +452,9 @@ static PyObject *get_serving(PyObject *self, void *closure)
 
 static PyObject *get_closed(PyObject *self, void *closure)
 {
-	return PyBool_FromLong(((struct bus *)self)->closed);
+	struct bus *bus = (struct bus *)self;
+
+	return PyBool_FromLong(bus->closed || fork_since(bus->forks));
 }
 
 static int bus_traverse(PyObject *self, visitproc visit, void *arg)
@@ -425,6 +463,8 @@ static int bus_traverse(PyObject *self, visitproc visit, void *arg)
 	int r;
 
 	Py_VISIT(Py_TYPE(self));
+	if (bus->st)
+		Py_VISIT(bus->st->module);
 	Py_VISIT(bus->config);
 	Py_VISIT(bus->plugins);
 	Py_VISIT(bus->reserve);
@@ -436,10 +476,28 @@ static int bus_traverse(PyObject *self, visitproc visit, void *arg)
 	return r ? r : source_traverse(&bus->late, visit, arg);
 }
 
+/* Before what it refers to is cleared: this runs Python code of loops. */
+static void bus_finalize(PyObject *self)
+{
+	struct bus *bus = (struct bus *)self;
+	PyObject *raised = PyErr_GetRaisedException(), *r = Py_None;
+
+	if (bus->st && !bus->closed)
+		bus_shut(bus, false);
+	if (!fork_since(bus->forks))
+		r = wake_finished(bus, NULL);
+	if (!r)
+		PyErr_WriteUnraisable(NULL);
+	PyErr_SetRaisedException(raised);
+}
+
 static int bus_clear(PyObject *self)
 {
 	struct bus *bus = (struct bus *)self;
 
+	/* It is open if a __del__() of a subclass kept bus_finalize() from it. */
+	source_clear(&bus->outcomes);
+	source_clear(&bus->late);
 	Py_CLEAR(bus->config);
 	Py_CLEAR(bus->plugins);
 	Py_CLEAR(bus->reserve);
@@ -455,15 +513,18 @@ static void bus_dealloc(PyObject *self)
 	struct bus *bus = (struct bus *)self;
 	PyTypeObject *type = Py_TYPE(self);
 
+	if (PyObject_CallFinalizerFromDealloc(self) < 0)
+		return;
 	PyObject_GC_UnTrack(self);
+	bus_clear(self);
 	if (bus->st && !bus->closed)
 		bus_shut(bus, false);
-	if (bus->finished.first && call_list_wake(&bus->finished, NULL) < 0)
-		PyErr_WriteUnraisable(NULL);
-	bus_clear(self);
+	call_list_drop(&bus->finished);
+	blocked_forget(&bus->blocked);
 	Py_CLEAR(bus->name);
 	Py_CLEAR(bus->device);
 	buffer_free(&bus->buffer);
+	state_drop(bus->st);
 	type->tp_free(self);
 	Py_DECREF(type);
 }
@@ -492,7 +553,7 @@ static PyMethodDef bus_methods[] = {
 		    "What the module allows, and what of it this user has.") },
 	{ "close", bus_close, METH_NOARGS,
 	  PyDoc_STR("close($self)\n--\n\n"
-		    "Leave the bus and stop the Pit; calls outstanding fail.") },
+		    "Leave the bus and stop the Pit; calls outstanding, in all threads, fail.") },
 	{ "_on_readable", bus_on_readable, METH_NOARGS, NULL },
 	{ "_on_timer", bus_on_timer, METH_NOARGS, NULL },
 	{ "_on_late", bus_on_late, METH_NOARGS, NULL },
@@ -509,7 +570,8 @@ static PyGetSetDef bus_getset[] = {
 	{ "pit", get_pit, NULL, PyDoc_STR("The ids of the Pit's members."), NULL },
 	{ "serving", get_serving, NULL,
 	  PyDoc_STR("Can other processes call the Pit?"), NULL },
-	{ "closed", get_closed, NULL, PyDoc_STR("Was it closed?"), NULL },
+	{ "closed", get_closed, NULL,
+	  PyDoc_STR("Was it closed, or does it belong to the parent of a fork?"), NULL },
 	{ }
 };
 
@@ -524,6 +586,7 @@ static PyType_Slot bus_slots[] = {
 	{ Py_tp_getset, bus_getset },
 	{ Py_tp_traverse, bus_traverse },
 	{ Py_tp_clear, bus_clear },
+	{ Py_tp_finalize, bus_finalize },
 	{ Py_tp_dealloc, bus_dealloc },
 	{ }
 };

@@ -3,8 +3,10 @@
 #ifndef SYMPHONY_PY_BUS_H
 #define SYMPHONY_PY_BUS_H
 
+#include "blocked.h"
 #include "body.h"
 #include "call.h"
+#include "fork.h"
 #include "inbox.h"
 #include "source.h"
 #include "state.h"
@@ -12,11 +14,12 @@
 struct bus {
 	PyObject_HEAD
 	struct state *st;
+	unsigned int forks;	/* fork_count when it was made */
 	bool ready;		/* initialize() was called */
 	bool closed;
 
 	/* As the constructor got them. */
-	PyObject *name;		/* str or None, so is device */
+	PyObject *name;		/* str or None, so is device; NULL: it was not called */
 	PyObject *device;
 	PyObject *config;
 	PyObject *plugins;
@@ -40,12 +43,14 @@ struct bus {
 	struct sbus *shared;
 	PyObject *process;	/* has it processed; NULL: it cannot be */
 	PyObject *ended;	/* as of request_ended() */
+	struct call *shared_calls;	/* made through it, without an outcome */
 
 	struct source outcomes;	/* the client's descriptor */
 	struct source late;	/* the inbox's */
 	struct inbox inbox;
 	struct call_list finished;
 	struct buffer buffer;
+	struct blocked_list blocked;	/* in call() */
 	unsigned int burst;	/* calls to others since something came from them */
 	struct sbus *corked;	/* a connection, until @turning calls _on_turn() */
 	PyObject *turning;	/* a loop */
@@ -78,6 +83,9 @@ int bus_attach(struct bus *bus, PyObject *loop);
 /* Converts owner=, a uid, "any" or None, for PyArg_Parse()'s O&: to struct sbus_params. */
 int bus_owner(PyObject *owner, void *params);
 
+/* Was it made, and in this process? 0, or -1 with an exception set. */
+int bus_check(struct bus *bus);
+
 /* Starts the Pit and opens the endpoint; 0 or -1 with an exception set. */
 int bus_initialize(struct bus *bus);
 
@@ -86,6 +94,9 @@ int bus_serve_pit(struct bus *bus);
 
 /* Gives everything back; outcomes of what was outstanding are in @finished. */
 void bus_shut(struct bus *bus, bool release_gil);
+
+/* Drops a reference to a struct sbus: for source_detach(). */
+void bus_drop(void *sbus);
 
 /* Opens the endpoint if there is none yet: -1 with a BusError set. */
 int bus_connect(struct bus *bus, const char *extension);

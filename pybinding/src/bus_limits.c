@@ -15,6 +15,8 @@ PyObject *bus_limits(PyObject *self, PyObject *none)
 	struct sbus_error error = SBUS_ERROR_INIT;
 	struct sbus_info info = { .size = sizeof(info) };
 
+	if (fork_since(bus->forks))
+		return fork_raise(bus->st, NULL);
 	if (sbus_query(bus->client ? bus->client : bus->shared, &info, &error) < 0) {
 		errors_raise(bus->st, &error);
 		sbus_error_clear(&error);

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Of those that the constructor has checked. */
 static const char *text_or_null(PyObject *object)
@@ -252,6 +254,8 @@ int bus_initialize(struct bus *bus)
 {
 	int r = 0;
 
+	if (bus_check(bus) < 0)
+		return -1;
 	if (bus->closed)
 		return not_open(bus, NULL);
 	if (bus->ready)
@@ -307,21 +311,52 @@ PyObject *bus_grant(PyObject *self, PyObject *id)
 	return NULL;
 }
 
+/* --- closing ------------------------------------------------------------ */
+
+void bus_drop(void *sbus)
+{
+	sbus_unref(sbus);
+}
+
+static void drop_number(void *fd)
+{
+	close((int)(intptr_t)fd);
+}
+
+/* In the child of a fork: see fork.c. */
+static void abandon(struct bus *bus)
+{
+	bus->client = bus->server = bus->shared = NULL;
+	bus->pit = NULL;
+	source_clear(&bus->outcomes);
+	source_clear(&bus->late);
+	bus->outcomes.fd = bus->late.fd = bus->inbox.fd = -1;
+}
+
+/*
+ * While the GIL is released other threads find a closed bus, and calls that they made
+ * before end: those of threads that wait, by blocked_end_all() or when the Pit stops; those
+ * of loops, with an outcome in @finished.
+ */
 void bus_shut(struct bus *bus, bool release_gil)
 {
-	struct sbus *client = bus->client, *server = bus->server;
+	struct sbus *client = bus->client, *server = bus->server, *shared = bus->shared;
 	struct sbus_pit *pit = bus->pit;
+	int fd;
 
 	bus->closed = true;
 	bus_uncork(bus);
-	source_detach(&bus->outcomes, bus->st);
-	source_detach(&bus->late, bus->st);
-	bus->client = NULL;
-	bus->server = NULL;
-	bus->pit = NULL;
-	bus->shared = sbus_unref(bus->shared);
 	Py_CLEAR(bus->process);
 	Py_CLEAR(bus->ended);
+	if (fork_since(bus->forks)) {
+		abandon(bus);
+		return;
+	}
+	bus->client = bus->server = bus->shared = NULL;
+	bus->pit = NULL;
+	source_detach(&bus->outcomes, bus->st, bus_drop, sbus_ref(client));
+	if (release_gil)
+		blocked_end_all(&bus->blocked);
 	/* Its threads do not need the GIL, but joining them can take a moment. */
 	if (pit && release_gil) {
 		Py_BEGIN_ALLOW_THREADS
@@ -330,10 +365,14 @@ void bus_shut(struct bus *bus, bool release_gil)
 	}
 	sbus_pit_unref(pit);
 	sbus_unref(server);
+	call_end_shared(bus);
+	sbus_unref(shared);
 	if (client)
 		sbus_close(client);
 	sbus_unref(client);
-	if (bus->inbox.fd >= 0)
-		inbox_drain(&bus->inbox, &bus->finished);
-	inbox_deinit(&bus->inbox);
+	if (bus->inbox.fd < 0)
+		return;
+	inbox_drain(&bus->inbox, &bus->finished);
+	fd = inbox_deinit(&bus->inbox);
+	source_detach(&bus->late, bus->st, drop_number, (void *)(intptr_t)fd);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The arguments of send_message() and call(). */
 #include "bus.h"
+#include "convert.h"
 #include "text.h"
 
 #include <math.h>
@@ -48,7 +49,7 @@ static int parse_object(PyObject **object, PyObject *name, PyObject *value)
 static int parse_option(struct bus_request *request, PyObject *name,
 			PyObject *value)
 {
-	unsigned long long number;
+	uint64_t number;
 
 	if (PyUnicode_CompareWithASCIIString(name, "message") == 0)
 		return parse_object(&request->message, name, value);
@@ -56,18 +57,11 @@ static int parse_option(struct bus_request *request, PyObject *name,
 		return parse_object(&request->id, name, value);
 	if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0)
 		return parse_timeout(value, &request->deadline);
-	if (PyUnicode_CompareWithASCIIString(name, "key") == 0) {
-		request->key = PyLong_AsUnsignedLongLong(value);
-		return request->key == (uint64_t)-1 && PyErr_Occurred() ? -1 : 0;
-	}
+	if (PyUnicode_CompareWithASCIIString(name, "key") == 0)
+		return convert_number(value, "key", UINT64_MAX, &request->key);
 	if (PyUnicode_CompareWithASCIIString(name, "reply_max") == 0) {
-		number = PyLong_AsUnsignedLongLong(value);
-		if (number > UINT32_MAX) {
-			if (!PyErr_Occurred())
-				PyErr_SetString(PyExc_ValueError,
-						"reply_max is larger than any pool");
+		if (convert_number(value, "reply_max", UINT32_MAX, &number) < 0)
 			return -1;
-		}
 		request->reply_max = number;
 		return 0;
 	}

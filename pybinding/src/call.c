@@ -2,9 +2,11 @@
 /* A call that was made: what send_message() returns. */
 #include "call.h"
 #include "bus.h"
+#include "errors.h"
 #include "pit.h"
 #include "stop.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -26,9 +28,40 @@ struct call *call_new(struct bus *bus)
 		if (!call)
 			return NULL;
 	}
-	call->st = st;
+	call->st = state_hold(st);
 	call->bus = (struct bus *)Py_NewRef(bus);
 	return call;
+}
+
+/* Was it made before a fork, and has no outcome? Then it never has one here. */
+static bool is_foreign(const struct call *call)
+{
+	return call->bus && fork_since(call->bus->forks);
+}
+
+void call_unshare(struct call *call)
+{
+	if (!call->shared)
+		return;
+	*call->shared = call->next_shared;
+	if (call->next_shared)
+		call->next_shared->shared = call->shared;
+	call->shared = NULL;
+}
+
+static void forget(struct call *call)
+{
+	struct sbus_slot *slot = call->slot;
+	struct sbus_pending *pending = call->pending;
+
+	call->slot = NULL;
+	call->pending = NULL;
+	call_unshare(call);
+	if (!is_foreign(call)) {
+		sbus_slot_unref(slot);
+		sbus_pending_unref(pending);
+	}
+	Py_CLEAR(call->bus);
 }
 
 void call_finish(struct call *call, PyObject *value)
@@ -42,11 +75,31 @@ void call_finish(struct call *call, PyObject *value)
 	}
 	call->phase = value ? CALL_RETURNED : CALL_RAISED;
 	call->value = value ? value : error;
-	if (call->slot)
-		call->slot = sbus_slot_unref(call->slot);
-	if (call->pending)
-		call->pending = sbus_pending_unref(call->pending);
-	Py_CLEAR(call->bus);
+	forget(call);
+}
+
+void call_share(struct call *call)
+{
+	struct bus *bus = call->bus;
+
+	call->next_shared = bus->shared_calls;
+	call->shared = &bus->shared_calls;
+	if (call->next_shared)
+		call->next_shared->shared = &call->next_shared;
+	bus->shared_calls = call;
+}
+
+void call_end_shared(struct bus *bus)
+{
+	struct call *call;
+
+	while ((call = bus->shared_calls)) {
+		/* What is fetched later finds that it is too late. */
+		sbus_slot_cancel(call->slot);
+		call_list_add(&bus->finished, (struct call *)Py_NewRef(call));
+		errors_raise_text(call->st, -ESHUTDOWN, NULL, "the bus was closed");
+		call_finish(call, NULL);
+	}
 }
 
 /* --- waiters ------------------------------------------------------------ */
@@ -87,6 +140,10 @@ static PyObject *outcome(struct call *call)
 /* The loop that waits is the running one; it has to hear of the outcome. */
 static int bind(struct call *call)
 {
+	if (is_foreign(call)) {
+		fork_raise(call->st, NULL);
+		return -1;
+	}
 	if (!call->loop) {
 		call->loop = state_running_loop(call->st);
 		if (!call->loop) {
@@ -182,8 +239,6 @@ static PyObject *call_cancel(PyObject *self, PyObject *const *args,
 			     Py_ssize_t nargs, PyObject *names)
 {
 	struct call *call = (struct call *)self;
-	struct sbus_pending *pending;
-	struct sbus_slot *slot;
 
 	if (nargs + (names ? PyTuple_GET_SIZE(names) : 0) > 1 ||
 	    (names && PyTuple_GET_SIZE(names) == 1 &&
@@ -196,22 +251,17 @@ static PyObject *call_cancel(PyObject *self, PyObject *const *args,
 	call->phase = CALL_CANCELLED;
 	if (nargs || names)
 		call->value = Py_NewRef(args[0]);
-	/* Nobody may have waited yet; the loop takes the outcome all the same. */
-	if (bind(call) < 0)
-		PyErr_Clear();
-	Py_CLEAR(call->bus);
-
-	/* The outcome still comes, and finds that it is too late. */
-	slot = call->slot;
-	pending = call->pending;
-	call->slot = NULL;
-	call->pending = NULL;
-	if (slot)
-		sbus_slot_cancel(slot);
-	if (pending)
-		pit_cancel(call, pending);
-	sbus_slot_unref(slot);
-	sbus_pending_unref(pending);
+	if (!is_foreign(call)) {
+		/* Nobody may have waited yet; the loop takes the outcome all the same. */
+		if (bind(call) < 0)
+			PyErr_Clear();
+		/* It still comes, and finds that it is too late. */
+		if (call->slot)
+			sbus_slot_cancel(call->slot);
+		if (call->pending)
+			pit_cancel(call, call->pending);
+	}
+	forget(call);
 	if (call_wake(call, NULL) < 0)
 		return NULL;
 	Py_RETURN_TRUE;
@@ -309,11 +359,6 @@ static PyObject *step(PyObject *self)
 	default:
 		return NULL;
 	}
-}
-
-static PyObject *call_send(PyObject *self, PyObject *arg)
-{
-	return step(self);
 }
 
 static PyObject *call_throw(PyObject *self, PyObject *const *args,
@@ -415,6 +460,7 @@ static int call_traverse(PyObject *self, visitproc visit, void *arg)
 	struct call *call = (struct call *)self;
 
 	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(call->st->module);
 	Py_VISIT(call->bus);
 	Py_VISIT(call->value);
 	Py_VISIT(call->loop);
@@ -428,7 +474,7 @@ static int call_clear(PyObject *self)
 {
 	struct call *call = (struct call *)self;
 
-	Py_CLEAR(call->bus);
+	forget(call);
 	Py_CLEAR(call->value);
 	Py_CLEAR(call->loop);
 	Py_CLEAR(call->callback);
@@ -458,14 +504,14 @@ static void call_free(struct call *call, PyTypeObject *type)
 {
 	struct state *st = call->st;
 
-	if (st->call_type && st->nr_spare_calls < SPARES_MAX &&
-	    !PyObject_GC_IsFinalized((PyObject *)call)) {
+	if (st->nr_spare_calls < SPARES_MAX && !PyObject_GC_IsFinalized((PyObject *)call)) {
 		call->next = st->spare_calls;
 		st->spare_calls = call;
 		st->nr_spare_calls++;
 	} else {
 		type->tp_free(call);
 	}
+	state_drop(st);
 }
 
 static void call_dealloc(PyObject *self)
@@ -477,10 +523,6 @@ static void call_dealloc(PyObject *self)
 		return;
 	PyObject_GC_UnTrack(self);
 	call_clear(self);
-	if (call->slot)
-		sbus_slot_unref(call->slot);
-	if (call->pending)
-		sbus_pending_unref(call->pending);
 	if (call->answer.doc || call->answer.error.error)
 		answer_drop(&call->answer);
 	call_free(call, type);
@@ -513,9 +555,8 @@ static PyMethodDef call_methods[] = {
 	  PyDoc_STR("Why there is no answer, or None.") },
 	{ "get_loop", call_get_loop, METH_NOARGS,
 	  PyDoc_STR("The event loop that waits.") },
-	{ "send", call_send, METH_O, PyDoc_STR("As of a coroutine.") },
 	{ "throw", _PyCFunction_CAST(call_throw), METH_FASTCALL,
-	  PyDoc_STR("As of a coroutine.") },
+	  PyDoc_STR("As of an iterator that is awaited.") },
 	{ "close", call_close, METH_NOARGS, PyDoc_STR("Give the call up.") },
 	{ "_make_cancelled_error", call_make_cancelled_error, METH_NOARGS,
 	  PyDoc_STR("What asyncio.gather() raises.") },

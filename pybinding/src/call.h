@@ -20,9 +20,10 @@ enum call_phase {
 };
 
 /*
- * It is an asyncio future as far as asyncio looks at one (it can be awaited,
- * gathered, waited for with a timeout) and a coroutine as far as create_task()
- * looks at one. The loop is the one that runs when somebody first waits.
+ * It is an asyncio future as far as asyncio looks at one: it can be awaited, gathered,
+ * waited for with a timeout. It is no coroutine, which asyncio.wait() would refuse, so it
+ * has no send(). It is its own iterator. The loop is the one that runs when somebody
+ * first waits.
  *
  * While libsymphony owes the outcome it holds a reference; whatever the
  * outcome is by then, it comes exactly once and drops it.
@@ -47,6 +48,8 @@ struct call {
 	struct inbox *inbox;	/* where a late answer of the Pit goes */
 	struct answer answer;	/* an outcome that call_list_wake() is to take */
 	struct call *next;	/* in a call_list, or in the inbox */
+	struct call *next_shared;	/* see call_share() */
+	struct call **shared;		/* what points to this one, or NULL */
 };
 
 /* Calls that have an outcome and whose waiters do not know yet; it holds them. */
@@ -58,6 +61,16 @@ struct call_list {
 extern PyType_Spec call_spec;
 
 struct call *call_new(struct bus *bus);
+
+/*
+ * A call that was made through the connection of an extension, which outlives @bus: it
+ * is on a list of the bus as long as it has no outcome.
+ */
+void call_share(struct call *call);
+void call_unshare(struct call *call);
+
+/* Those calls end with Closed, and are in @finished. */
+void call_end_shared(struct bus *bus);
 
 /* Frees what is kept for that. */
 void call_forget(struct state *st);
@@ -87,5 +100,8 @@ void call_list_add(struct call_list *list, struct call *call);
  * loop's business.
  */
 int call_list_wake(struct call_list *list, PyObject *here);
+
+/* Drops the calls: nobody is told. */
+void call_list_drop(struct call_list *list);
 
 #endif

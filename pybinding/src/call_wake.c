@@ -148,3 +148,14 @@ int call_list_wake(struct call_list *list, PyObject *here)
 	}
 	return r;
 }
+
+void call_list_drop(struct call_list *list)
+{
+	struct call *call, *next;
+
+	for (call = list->first; call; call = next) {
+		next = call->next;
+		Py_DECREF(call);
+	}
+	call_list_init(list);
+}

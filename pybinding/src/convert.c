@@ -427,3 +427,26 @@ PyObject *convert_mut_to_py(struct state *st, yyjson_mut_val *val)
 {
 	return mut_to_py(st, val, 0);
 }
+
+int convert_number(PyObject *value, const char *name, uint64_t max, uint64_t *number)
+{
+	PyObject *index;
+
+	if (!PyIndex_Check(value)) {
+		PyErr_Format(PyExc_TypeError, "%s is an int, not %T", name, value);
+		return -1;
+	}
+	index = PyNumber_Index(value);
+	if (!index)
+		return -1;
+	*number = PyLong_AsUnsignedLongLong(index);
+	Py_DECREF(index);
+	if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
+		return -1;
+	if (!PyErr_Occurred() && *number <= max)
+		return 0;
+	PyErr_Clear();
+	PyErr_Format(PyExc_ValueError, "%s is an int from 0 to %llu, not %R", name,
+		     (unsigned long long)max, value);
+	return -1;
+}

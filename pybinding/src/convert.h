@@ -32,6 +32,12 @@ void convert_drop(struct convert *c);
 /* The module's check_message(value): None, or what convert_from_py() raises. */
 PyObject *convert_check(PyObject *module, PyObject *value);
 
+/*
+ * The int @value of the argument @name, which is 0 to @max: 0, or -1 and a TypeError or a
+ * ValueError.
+ */
+int convert_number(PyObject *value, const char *name, uint64_t max, uint64_t *number);
+
 PyObject *convert_to_py(struct state *st, yyjson_val *val);
 PyObject *convert_mut_to_py(struct state *st, yyjson_mut_val *val);
 

@@ -102,10 +102,14 @@ int handler_answer(struct handler *handler, struct sbus_message *request, PyObje
 void handler_failed(struct handler *handler, struct sbus_message *request)
 {
 	PyObject *error = PyErr_GetRaisedException();
-	PyObject *r = PyObject_CallOneArg(handler->on_failure, error);
-	bool needless = r == Py_False;
+	PyObject *r = NULL;
+	bool needless;
 
-	if (!r)
+	/* It is NULL after the collector cleared the owner. */
+	if (handler->on_failure)
+		r = PyObject_CallOneArg(handler->on_failure, error);
+	needless = r == Py_False;
+	if (PyErr_Occurred())
 		PyErr_WriteUnraisable(handler->on_failure);
 	Py_XDECREF(r);
 	if (needless) {

@@ -3,7 +3,6 @@
 #include "inbox.h"
 
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 int inbox_init(struct inbox *inbox)
 {
@@ -17,13 +16,13 @@ int inbox_init(struct inbox *inbox)
 	return 0;
 }
 
-void inbox_deinit(struct inbox *inbox)
+int inbox_deinit(struct inbox *inbox)
 {
-	if (inbox->fd < 0)
-		return;
-	close(inbox->fd);
+	int fd = inbox->fd;
+
 	inbox->fd = -1;
 	pthread_mutex_destroy(&inbox->lock);
+	return fd;
 }
 
 void inbox_post(struct inbox *inbox, struct call *call)

@@ -13,7 +13,8 @@ struct inbox {
 };
 
 int inbox_init(struct inbox *inbox);
-void inbox_deinit(struct inbox *inbox);
+/* The descriptor, which is the caller's to close. */
+int inbox_deinit(struct inbox *inbox);
 
 /* From any thread: the call's answer is in call->answer. */
 void inbox_post(struct inbox *inbox, struct call *call);

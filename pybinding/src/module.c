@@ -4,17 +4,30 @@
 #include "bus.h"
 #include "call.h"
 #include "convert.h"
+#include "fork.h"
 #include "request.h"
 #include "server.h"
 #include "stop.h"
 #include "text.h"
 #include "work.h"
 
-struct state *state_of(PyObject *self)
+struct state *state_hold(struct state *st)
 {
-	PyObject *module = PyType_GetModuleByDef(Py_TYPE(self), &symphony_module);
+	Py_INCREF(st->module);
+	return st;
+}
 
-	return module ? PyModule_GetState(module) : NULL;
+struct state *state_hold_of(PyTypeObject *type)
+{
+	PyObject *module = PyType_GetModuleByDef(type, &symphony_module);
+
+	return module ? state_hold(PyModule_GetState(module)) : NULL;
+}
+
+void state_drop(struct state *st)
+{
+	if (st)
+		Py_DECREF(st->module);
 }
 
 PyObject *state_running_loop(struct state *st)
@@ -95,6 +108,9 @@ static int module_exec(PyObject *module)
 {
 	struct state *st = PyModule_GetState(module);
 
+	if (fork_watch() < 0)
+		return -1;
+	st->module = module;
 #define STATE_NAME(name)						\
 	st->str_##name = PyUnicode_InternFromString(#name);		\
 	if (!st->str_##name)						\
@@ -143,7 +159,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 	return 0;
 }
 
-static int module_clear(PyObject *module)
+/* No object of its types is left: each holds it. */
+static void module_free(void *module)
 {
 	struct state *st = PyModule_GetState(module);
 
@@ -167,12 +184,6 @@ static int module_clear(PyObject *module)
 #define STATE_NAME(name) Py_CLEAR(st->str_##name);
 	STATE_NAMES(STATE_NAME)
 #undef STATE_NAME
-	return 0;
-}
-
-static void module_free(void *module)
-{
-	module_clear(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {
@@ -189,7 +200,6 @@ struct PyModuleDef symphony_module = {
 	.m_methods = module_methods,
 	.m_slots = module_slots,
 	.m_traverse = module_traverse,
-	.m_clear = module_clear,
 	.m_free = module_free,
 };
 

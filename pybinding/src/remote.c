@@ -20,6 +20,7 @@ static void on_reply(struct sbus_message *reply, const struct sbus_error *error,
 		Py_DECREF(call);
 		return;
 	}
+	call_unshare(call);
 	call_list_add(&call->bus->finished, call);
 	if (reply) {
 		call->pid = sbus_message_pid(reply);
@@ -172,6 +173,8 @@ PyObject *remote_send(struct bus *bus, const struct bus_request *request)
 		call_finish(call, NULL);
 		sbus_error_clear(&error);
 	} else {
+		if (client == bus->shared && call->phase == CALL_PENDING)
+			call_share(call);
 		count(bus);
 	}
 out:
@@ -196,6 +199,7 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 	struct sbus_message *reply = NULL;
 	struct sbus_message *parent;
 	struct buffer buffer = bus->buffer;
+	struct blocked *blocked;
 	PyObject *value = NULL;
 	PyThreadState *thread;
 	struct sbus_request out;
@@ -212,15 +216,22 @@ PyObject *remote_call(struct bus *bus, const struct bus_request *request)
 		goto out_body;
 	/* After what was sent before it. */
 	bus_uncork(bus);
+	blocked = blocked_enter(&bus->blocked);
+	if (!blocked)
+		goto out_body;
 	client = sbus_ref(bus->shared ? bus->shared : bus->client);
 	parent = parent_of(bus, request, client);
 	request_init(&out, &body, request, parent);
+	out.cancel = blocked->cancel;
 	out.interrupted = on_interrupt;
 	out.interrupted_data = &thread;
 	thread = PyEval_SaveThread();
 	r = sbus_call(client, &out, &reply, &error);
 	PyEval_RestoreThread(thread);
-	if (r == 0) {
+	if (blocked_leave(&bus->blocked, blocked) && r == -ECANCELED) {
+		errors_raise_text(bus->st, -ESHUTDOWN, request->extension,
+				  "the bus was closed while the call waited for its answer; the extension may have done the work");
+	} else if (r == 0) {
 		value = body_decode(bus->st, reply);
 		if (!value && PyErr_ExceptionMatches(PyExc_ValueError)) {
 			PyErr_Clear();

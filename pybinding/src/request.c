@@ -3,6 +3,7 @@
 #include "request.h"
 #include "convert.h"
 #include "errors.h"
+#include "fork.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 struct request {
 	PyObject_HEAD
 	struct state *st;
+	unsigned int forks;		/* fork_count when it was made */
 	struct sbus_message *message;	/* NULL: answered */
 	bool entered;			/* by request_enter(): only current until then */
 	PyObject *extension_id;
@@ -31,7 +33,8 @@ PyObject *request_new(struct state *st, struct sbus_message *message,
 
 	if (!request)
 		return NULL;
-	request->st = st;
+	request->st = state_hold(st);
+	request->forks = fork_count;
 	request->message = sbus_message_ref(message);
 	request->extension_id = Py_NewRef(id);
 	request->id = sbus_message_id(message);
@@ -72,13 +75,18 @@ void request_leave(PyObject *self)
 void request_over(PyObject *self)
 {
 	struct request *request = (struct request *)self;
+	struct sbus_message *message = request->message;
 
-	request->message = sbus_message_unref(request->message);
+	request->message = NULL;
+	if (!fork_since(request->forks))
+		sbus_message_unref(message);
 }
 
 struct sbus_message *request_message(PyObject *self)
 {
-	return ((struct request *)self)->message;
+	struct request *request = (struct request *)self;
+
+	return fork_since(request->forks) ? NULL : request->message;
 }
 
 PyObject *request_id(PyObject *self)
@@ -111,7 +119,7 @@ struct sbus_message *request_parent(struct state *st, const struct sbus *bus)
 
 	if (!request)
 		return NULL;
-	if (request->message && sbus_message_bus(request->message) == bus)
+	if (request_message((PyObject *)request) && sbus_message_bus(request->message) == bus)
 		parent = sbus_message_ref(request->message);
 	Py_DECREF(request);
 	return parent;
@@ -135,10 +143,9 @@ PyObject *request_current(PyObject *module, PyObject *none)
 
 static PyObject *request_cancelled(PyObject *self, PyObject *none)
 {
-	struct request *request = (struct request *)self;
+	const struct sbus_message *message = request_message(self);
 
-	return PyBool_FromLong(request->message &&
-			       sbus_message_cancelled(request->message));
+	return PyBool_FromLong(message && sbus_message_cancelled(message));
 }
 
 PyObject *request_is_cancelled(PyObject *module, PyObject *none)
@@ -228,8 +235,9 @@ static void request_dealloc(PyObject *self)
 	struct request *request = (struct request *)self;
 	PyTypeObject *type = Py_TYPE(self);
 
-	sbus_message_unref(request->message);
+	request_over(self);
 	Py_XDECREF(request->extension_id);
+	state_drop(request->st);
 	type->tp_free(self);
 	Py_DECREF(type);
 }

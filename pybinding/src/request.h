@@ -25,7 +25,7 @@ void request_leave(PyObject *request);
 /* It was answered, or will not be. */
 void request_over(PyObject *request);
 
-/* Borrowed; NULL once it is over. */
+/* Borrowed; NULL once it is over, and in a child that was forked meanwhile. */
 struct sbus_message *request_message(PyObject *request);
 
 PyObject *request_id(PyObject *request);

@@ -2,12 +2,15 @@
 /* The C part of an Extension: a replica that serves with Python functions. */
 #include "bus.h"
 #include "server.h"
+#include "convert.h"
 #include "errors.h"
+#include "fork.h"
 #include "handler.h"
 #include "request.h"
 #include "work.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -15,6 +18,7 @@
 struct server {
 	PyObject_HEAD
 	struct state *st;
+	unsigned int forks;	/* fork_count when it was made */
 	struct sbus *bus;
 	PyObject *id;
 	struct handler handler;
@@ -23,7 +27,7 @@ struct server {
 	PyObject *ended;	/* and the ids of those that nobody waits for */
 	PyThreadState *thread;	/* serve(): while without the GIL */
 	PyObject *raised;	/* serve(): the exception that ends it */
-	bool busy;
+	bool busy;		/* a thread is in serve() */
 	atomic_bool taken_over;
 };
 
@@ -141,6 +145,10 @@ static int on_interrupt(void *userdata)
 
 static int check_bus(struct server *server)
 {
+	if (fork_since(server->forks)) {
+		fork_raise(server->st, PyUnicode_AsUTF8(server->id));
+		return -1;
+	}
 	if (server->bus)
 		return 0;
 	errors_raise_text(server->st, -ESHUTDOWN, NULL, "the extension was closed");
@@ -204,7 +212,7 @@ static PyObject *serve_serve(PyObject *self, PyObject *args)
 		return NULL;
 	}
 	for (int i = 0; i < nr; i++) {
-		numbers[i] = PyLong_AsLong(PyTuple_GET_ITEM(args, i));
+		numbers[i] = PyLong_AsInt(PyTuple_GET_ITEM(args, i));
 		if (numbers[i] == -1 && PyErr_Occurred())
 			return NULL;
 	}
@@ -305,7 +313,7 @@ static PyObject *serve_uncork(PyObject *self, PyObject *none)
 {
 	struct server *server = (struct server *)self;
 
-	if (server->works.bus)
+	if (server->works.bus && !fork_since(server->forks))
 		works_uncork(&server->works);
 	Py_RETURN_NONE;
 }
@@ -370,7 +378,7 @@ static PyObject *serve_stop(PyObject *self, PyObject *none)
 {
 	struct server *server = (struct server *)self;
 
-	if (server->bus)
+	if (server->bus && !fork_since(server->forks))
 		sbus_stop(server->bus);
 	Py_RETURN_NONE;
 }
@@ -405,19 +413,35 @@ static PyObject *serve_drain(PyObject *self, PyObject *resume)
 					   resume == Py_True));
 }
 
+/* Leaves the bus. */
+static void shut(struct server *server)
+{
+	struct sbus *bus = server->bus;
+
+	server->bus = NULL;
+	if (fork_since(server->forks))
+		server->works.bus = bus = NULL;
+	works_clear(&server->works);
+	if (!bus)
+		return;
+	/* A body that somebody holds keeps the endpoint. */
+	sbus_unclaim(bus, PyUnicode_AsUTF8(server->id));
+	sbus_close(bus);
+	sbus_unref(bus);
+}
+
 static PyObject *serve_close(PyObject *self, PyObject *none)
 {
 	struct server *server = (struct server *)self;
 
-	if (server->bus && check_open(server) < 0)
+	if (server->bus && !fork_since(server->forks) && check_open(server) < 0)
 		return NULL;
-	works_clear(&server->works);
-	if (server->bus) {
-		/* A body that somebody holds keeps the endpoint. */
-		sbus_unclaim(server->bus, PyUnicode_AsUTF8(server->id));
-		sbus_close(server->bus);
+	if (server->works.beginning) {
+		PyErr_SetString(PyExc_RuntimeError,
+				"the extension cannot be closed by a handler that runs in process()");
+		return NULL;
 	}
-	server->bus = sbus_unref(server->bus);
+	shut(server);
 	Py_RETURN_NONE;
 }
 
@@ -425,7 +449,9 @@ static PyObject *serve_close(PyObject *self, PyObject *none)
 
 struct sbus *server_connection(PyObject *self)
 {
-	return ((struct server *)self)->bus;
+	struct server *server = (struct server *)self;
+
+	return check_bus(server) < 0 ? NULL : server->bus;
 }
 
 static int parse_recovery(const char *text, uint32_t *recovery)
@@ -455,18 +481,30 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 		.flags = SBUS_OPEN_CREATE,
 	};
 	struct sbus_claim_params claim = { .size = sizeof(claim), .grant = -1 };
-	PyObject *id, *methods, *on_message, *on_failure;
+	PyObject *id, *methods, *on_message, *on_failure, *pool_size = NULL;
+	PyObject *grant = Py_None;
+	uint64_t number;
 	const char *recovery = "fail";
 	struct server *server;
 	int takeover = 0, r;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UO!OO|zIspiO&:Server", names,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UO!OO|zOspOO&:Server", names,
 					 &id, &PyDict_Type, &methods,
 					 &on_message, &on_failure, &params.bus,
-					 &params.pool_size, &recovery, &takeover,
-					 &claim.grant, bus_owner, &params) ||
+					 &pool_size, &recovery, &takeover, &grant,
+					 bus_owner, &params) ||
 	    parse_recovery(recovery, &claim.recovery) < 0 || !PyUnicode_AsUTF8(id))
 		return NULL;
+	if (pool_size) {
+		if (convert_number(pool_size, "pool_size", UINT32_MAX, &number) < 0)
+			return NULL;
+		params.pool_size = number;
+	}
+	if (grant != Py_None) {
+		if (convert_number(grant, "grant", INT_MAX, &number) < 0)
+			return NULL;
+		claim.grant = number;
+	}
 	if (takeover)
 		claim.flags |= SBUS_CLAIM_TAKEOVER;
 	if (claim.grant >= 0)
@@ -474,7 +512,8 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 	server = (struct server *)type->tp_alloc(type, 0);
 	if (!server)
 		return NULL;
-	server->st = state_of((PyObject *)server);
+	server->forks = fork_count;
+	server->st = state_hold_of(type);
 	server->id = Py_NewRef(id);
 	server->handler = (struct handler){
 		.st = server->st,
@@ -519,6 +558,11 @@ static PyObject *get_name(PyObject *self, void *closure)
 	return PyUnicode_FromString(sbus_name(server->bus));
 }
 
+static PyObject *get_inherited(PyObject *self, void *closure)
+{
+	return PyBool_FromLong(fork_since(((struct server *)self)->forks));
+}
+
 static PyObject *get_taken_over(PyObject *self, void *closure)
 {
 	return PyBool_FromLong(atomic_load(&((struct server *)self)->taken_over));
@@ -531,9 +575,20 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg)
 	int r;
 
 	Py_VISIT(Py_TYPE(self));
+	if (server->st)
+		Py_VISIT(server->st->module);
 	Py_VISIT(server->raised);
 	r = handler_traverse(&server->handler, visit, arg);
 	return r ? r : works_traverse(&server->works, visit, arg);
+}
+
+/* Before what it refers to is cleared: this ends handlers. */
+static void server_finalize(PyObject *self)
+{
+	PyObject *raised = PyErr_GetRaisedException();
+
+	shut((struct server *)self);
+	PyErr_SetRaisedException(raised);
 }
 
 static int server_clear(PyObject *self)
@@ -551,10 +606,13 @@ static void server_dealloc(PyObject *self)
 	struct server *server = (struct server *)self;
 	PyTypeObject *type = Py_TYPE(self);
 
+	if (PyObject_CallFinalizerFromDealloc(self) < 0)
+		return;
 	PyObject_GC_UnTrack(self);
-	sbus_unref(server->bus);
+	shut(server);
 	server_clear(self);
 	Py_CLEAR(server->id);
+	state_drop(server->st);
 	buffer_free(&server->handler.buffer);
 	type->tp_free(self);
 	Py_DECREF(type);
@@ -587,6 +645,8 @@ static PyGetSetDef server_getset[] = {
 	{ "name", get_name, NULL, PyDoc_STR("The name of the bus."), NULL },
 	{ "taken_over", get_taken_over, NULL,
 	  PyDoc_STR("Does another process serve the id instead?"), NULL },
+	{ "inherited", get_inherited, NULL,
+	  PyDoc_STR("Does it belong to the parent of a fork?"), NULL },
 	{ }
 };
 
@@ -597,6 +657,7 @@ static PyType_Slot server_slots[] = {
 	{ Py_tp_getset, server_getset },
 	{ Py_tp_traverse, server_traverse },
 	{ Py_tp_clear, server_clear },
+	{ Py_tp_finalize, server_finalize },
 	{ Py_tp_dealloc, server_dealloc },
 	{ }
 };

@@ -8,7 +8,10 @@
 
 extern PyType_Spec server_spec;
 
-/* Of a Server; NULL once it is closed. No reference is taken. */
+/*
+ * Of a Server. No reference is taken. NULL and an exception once it is closed, and in a
+ * child that was forked meanwhile.
+ */
 struct sbus *server_connection(PyObject *self);
 
 #endif

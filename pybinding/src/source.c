@@ -2,12 +2,25 @@
 /* A descriptor that event loops watch. */
 #include "source.h"
 
+#include <stdbool.h>
+
 static int is_closed(struct state *st, PyObject *loop)
 {
 	PyObject *r = PyObject_CallMethodNoArgs(loop, st->str_is_closed);
 	int closed = r ? PyObject_IsTrue(r) : -1;
 
 	Py_XDECREF(r);
+	return closed;
+}
+
+/* The same whatever exception is set, which stays. */
+static bool is_closed_now(struct state *st, PyObject *loop)
+{
+	PyObject *raised = PyErr_GetRaisedException();
+	bool closed = is_closed(st, loop) > 0;
+
+	PyErr_Clear();
+	PyErr_SetRaisedException(raised);
 	return closed;
 }
 
@@ -61,49 +74,130 @@ int source_attach(struct source *source, struct state *st, PyObject *loop,
 	return 0;
 }
 
-/* A loop of another thread may only be spoken to through its queue. */
-static void remove_reader(struct state *st, PyObject *loop, int fd)
+/* --- forgetting it ------------------------------------------------------- */
+
+/* What closes the descriptor, with the last reference to a capsule of it. */
+struct owner {
+	void (*release)(void *owner);
+	void *owner;
+};
+
+static void owner_free(PyObject *capsule)
 {
-	PyObject *running, *remove = NULL, *number = PyLong_FromLong(fd), *r = NULL;
-	int closed = is_closed(st, loop);
+	struct owner *owner = PyCapsule_GetPointer(capsule, NULL);
+
+	owner->release(owner->owner);
+	PyMem_Free(owner);
+}
+
+/* NULL without an exception: there is no memory for it. */
+static PyObject *owner_new(void (*release)(void *), void *data)
+{
+	struct owner *owner = PyMem_Malloc(sizeof(*owner));
+	PyObject *capsule = NULL;
+
+	if (owner) {
+		*owner = (struct owner){ .release = release, .owner = data };
+		capsule = PyCapsule_New(owner, NULL, owner_free);
+	}
+	if (!capsule) {
+		PyErr_Clear();
+		PyMem_Free(owner);
+	}
+	return capsule;
+}
+
+/* @self is (loop.remove_reader, number, capsule). */
+static PyObject *forget(PyObject *self, PyObject *none)
+{
+	return PyObject_CallOneArg(PyTuple_GET_ITEM(self, 0), PyTuple_GET_ITEM(self, 1));
+}
+
+static PyMethodDef forget_def = { "forget", forget, METH_NOARGS, NULL };
+
+/* Does it run, in another thread? Then it may only be spoken to through its queue. */
+static int runs_elsewhere(struct state *st, PyObject *loop)
+{
+	PyObject *running, *r;
+	int runs;
 
 	running = state_running_loop(st);
-	if (!closed && number && !PyErr_Occurred()) {
-		remove = PyObject_GetAttr(loop, st->str_remove_reader);
-		if (remove && running != loop &&
-		    PyObject_HasAttrString(loop, "_thread_id")) {
-			PyObject *owner = PyObject_GetAttrString(loop, "_thread_id");
+	Py_XDECREF(running);
+	if (running == loop || PyErr_Occurred())
+		return PyErr_Occurred() ? -1 : 0;
+	r = PyObject_CallMethodNoArgs(loop, st->str_is_running);
+	runs = r ? PyObject_IsTrue(r) : -1;
+	Py_XDECREF(r);
+	return runs;
+}
 
-			if (owner && owner != Py_None)
-				r = PyObject_CallMethodObjArgs(
-					loop, st->str_call_soon_threadsafe,
-					remove, number, NULL);
-			Py_XDECREF(owner);
-		}
-		if (remove && !r && !PyErr_Occurred())
-			r = PyObject_CallOneArg(remove, number);
+static PyObject *forget_later(struct state *st, PyObject *loop, PyObject *remove,
+			      PyObject *number, PyObject *capsule)
+{
+	PyObject *self = PyTuple_Pack(3, remove, number, capsule), *callback, *r;
+
+	callback = self ? PyCFunction_New(&forget_def, self) : NULL;
+	r = callback ? PyObject_CallMethodOneArg(loop, st->str_call_soon_threadsafe,
+						 callback) : NULL;
+	Py_XDECREF(callback);
+	Py_XDECREF(self);
+	return r;
+}
+
+static void remove_reader(struct state *st, PyObject *loop, int fd, PyObject *capsule)
+{
+	PyObject *remove = NULL, *number = NULL, *r = NULL;
+	int closed = is_closed(st, loop), elsewhere = -1;
+
+	if (closed == 0) {
+		remove = PyObject_GetAttr(loop, st->str_remove_reader);
+		number = PyLong_FromLong(fd);
 	}
+	if (remove && number)
+		elsewhere = capsule ? runs_elsewhere(st, loop) : 0;
+	if (elsewhere > 0)
+		r = forget_later(st, loop, remove, number, capsule);
+	else if (elsewhere == 0)
+		r = PyObject_CallOneArg(remove, number);
+	/* One that was closed meanwhile watches nothing, and at the end nothing works. */
+	if (PyErr_Occurred() && (Py_IsFinalizing() || is_closed_now(st, loop)))
+		PyErr_Clear();
 	if (PyErr_Occurred())
 		PyErr_WriteUnraisable(loop);
 	Py_XDECREF(r);
 	Py_XDECREF(remove);
 	Py_XDECREF(number);
-	Py_XDECREF(running);
 }
 
-void source_detach(struct source *source, struct state *st)
+void source_detach(struct source *source, struct state *st, void (*release)(void *),
+		   void *owner)
 {
-	PyObject *raised = PyErr_GetRaisedException();
+	PyObject *raised, *loop = source->loop, *others = source->others, *capsule;
+	int fd = source->fd;
 
-	if (source->loop)
-		remove_reader(st, source->loop, source->fd);
-	for (Py_ssize_t i = 0; source->others &&
-			       i < PyList_GET_SIZE(source->others); i++)
-		remove_reader(st, PyList_GET_ITEM(source->others, i), source->fd);
+	*source = (struct source){ .fd = -1 };
+	if (!loop && !others) {
+		release(owner);
+		return;
+	}
+	raised = PyErr_GetRaisedException();
+	capsule = owner_new(release, owner);
+	if (loop)
+		remove_reader(st, loop, fd, capsule);
+	for (Py_ssize_t i = 0; others && i < PyList_GET_SIZE(others); i++)
+		remove_reader(st, PyList_GET_ITEM(others, i), fd, capsule);
+	if (!capsule)
+		release(owner);
+	Py_XDECREF(capsule);
+	Py_XDECREF(loop);
+	Py_XDECREF(others);
+	PyErr_SetRaisedException(raised);
+}
+
+void source_clear(struct source *source)
+{
 	Py_CLEAR(source->loop);
 	Py_CLEAR(source->others);
-	source->fd = -1;
-	PyErr_SetRaisedException(raised);
 }
 
 int source_traverse(struct source *source, visitproc visit, void *arg)

@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* What one import of the module owns, and the few helpers everybody needs. */
+/*
+ * What one import of the module owns, and the few helpers everybody needs.
+ *
+ * Objects of the module's types use the state until they are deallocated, and in a
+ * cycle that is collected as a whole, such as everything at the end of an interpreter,
+ * the collector clears module and types before that. So each object holds the module,
+ * and the state has all its members until the module is deallocated: there is no
+ * m_clear. A cycle through the module also goes through one of its types, which the
+ * collector clears.
+ *
+ * What runs Python code when an object ends does so in tp_finalize, which comes before
+ * anything is cleared.
+ */
 #ifndef SYMPHONY_PY_STATE_H
 #define SYMPHONY_PY_STATE_H
 
@@ -17,6 +29,7 @@
 	X(create_task)				\
 	X(get_task_factory)			\
 	X(is_closed)				\
+	X(is_running)				\
 	X(method)				\
 	X(params)				\
 	X(remove_reader)
@@ -25,6 +38,7 @@
 #define STATE_KEYS 256
 
 struct state {
+	PyObject *module;	/* the one it is the state of; borrowed */
 	PyTypeObject *bus_type;
 	PyTypeObject *call_type;
 	PyTypeObject *request_type;
@@ -54,8 +68,14 @@ struct state {
 
 extern struct PyModuleDef symphony_module;
 
-/* The state behind an instance of one of the module's types, or a subclass. */
-struct state *state_of(PyObject *self);
+/* For an object: the module's state, and a reference to the module. */
+struct state *state_hold(struct state *st);
+
+/* The same for a type, or a subclass: NULL and an exception on failure. */
+struct state *state_hold_of(PyTypeObject *type);
+
+/* Drops the reference; @st can be NULL. */
+void state_drop(struct state *st);
 
 /*
  * The running event loop, a new reference; NULL when there is none, with an

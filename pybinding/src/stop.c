@@ -43,12 +43,14 @@ static void stop_dealloc(PyObject *self)
 {
 	PyStopIterationObject *stop = (PyStopIterationObject *)self;
 	PyTypeObject *type = Py_TYPE(self);
-	struct state *st = PyType_GetModuleState(type);
+	/* NULL after the collector cleared the type. */
+	PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
+	struct state *st = module ? PyModule_GetState(module) : NULL;
 
-	if (untouched(stop)) {
+	if (st && untouched(stop)) {
 		PyObject_GC_UnTrack(self);
 		Py_CLEAR(stop->value);
-		if (st->stop_type && !st->spare_stop) {
+		if (!st->spare_stop) {
 			st->spare_stop = self;
 			Py_DECREF(type);
 			return;

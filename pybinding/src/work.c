@@ -31,7 +31,8 @@ static void cork(struct works *works, PyObject *loop)
 {
 	PyObject *raised, *handle;
 
-	if (works->beginning || works->corked || PyDict_GET_SIZE(works->by_id) < MANY)
+	if (!works->bus || works->beginning || works->corked ||
+	    PyDict_GET_SIZE(works->by_id) < MANY)
 		return;
 	raised = PyErr_GetRaisedException();
 	handle = PyObject_CallMethodOneArg(loop, works->handler->st->str_call_soon,
@@ -57,29 +58,62 @@ static void over(struct work *work)
 {
 	PyObject *raised, *id;
 
-	Py_CLEAR(work->coroutine);
-	if (!work->task)
-		return;
 	raised = PyErr_GetRaisedException();
-	id = request_id(work->request);
-	if (!id || PyDict_DelItem(work->works->by_id, id) < 0)
+	Py_CLEAR(work->coroutine);
+	if (!work->task) {
+		PyErr_SetRaisedException(raised);
+		return;
+	}
+	/* Without a table the server was closed. */
+	id = work->works->by_id ? request_id(work->request) : NULL;
+	if (id ? PyDict_DelItem(work->works->by_id, id) < 0 : !!PyErr_Occurred())
 		PyErr_WriteUnraisable(work->request);
 	Py_XDECREF(id);
 	Py_CLEAR(work->task);
 	PyErr_SetRaisedException(raised);
 }
 
-/* Answers with a value, or NULL and an exception: -1 if that is to go further. */
-static int answer(struct handler *handler, PyObject *request, PyObject *value)
+/* Is a CancelledError that is set the handler's own: did nobody cancel its task? */
+static bool is_own(struct state *st, const struct work *work)
+{
+	PyObject *raised = PyErr_GetRaisedException(), *cancelling;
+	PyObject *type = state_cancelled_error(st);
+	bool own = type && PyErr_GivenExceptionMatches(raised, type) &&
+		   !(work && work->given_up);
+
+	if (own && work && work->task) {
+		cancelling = PyObject_CallMethod(work->task, "cancelling", NULL);
+		own = cancelling && PyObject_Not(cancelling) == 1;
+		Py_XDECREF(cancelling);
+	}
+	PyErr_SetRaisedException(raised);
+	return own;
+}
+
+/*
+ * Answers with a value, or NULL and an exception: -1 if that is to go further. @work is
+ * NULL if there is no task.
+ */
+static int answer(struct handler *handler, const struct work *work, PyObject *request,
+		  PyObject *value)
 {
 	struct sbus_message *message = request_message(request);
 
+	/* A child that was forked meanwhile answers nothing. */
+	if (!message) {
+		Py_XDECREF(value);
+		request_over(request);
+		if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))
+			return -1;
+		PyErr_Clear();
+		return 0;
+	}
 	if (value) {
 		handler_answer(handler, message, value);
 		Py_DECREF(value);
 	}
 	if (PyErr_Occurred()) {
-		if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+		if (!PyErr_ExceptionMatches(PyExc_Exception) && !is_own(handler->st, work)) {
 			request_over(request);
 			return -1;
 		}
@@ -95,7 +129,7 @@ static int finish(struct work *work, PyObject *value)
 	int r;
 
 	cork(work->works, work->loop);
-	r = answer(work->works->handler, work->request, value);
+	r = answer(work->works->handler, work, work->request, value);
 	over(work);
 	return r;
 }
@@ -323,13 +357,17 @@ int works_traverse(struct works *works, visitproc visit, void *arg)
 
 void works_clear(struct works *works)
 {
-	if (works->bus)
+	struct sbus *bus = works->bus;
+
+	if (bus)
 		works_uncork(works);
+	/* First: handlers that end now find that there is no connection. */
+	works->bus = NULL;
 	Py_CLEAR(works->by_id);
 	Py_CLEAR(works->uncork);
 	Py_CLEAR(works->task_type);
 	Py_CLEAR(works->task_names);
-	works->bus = sbus_unref(works->bus);
+	sbus_unref(bus);
 }
 
 /* What an awaitable is iterated with; NULL without an exception: it is none. */
@@ -386,7 +424,7 @@ static int start(struct works *works, PyObject *owner, PyObject *request, PyObje
 
 	if (!work) {
 		Py_DECREF(iterator);
-		return answer(works->handler, request, NULL);
+		return answer(works->handler, NULL, request, NULL);
 	}
 	work->works = works;
 	work->owner = Py_NewRef(owner);
@@ -431,7 +469,7 @@ int works_begin(struct works *works, PyObject *owner, PyObject *request, PyObjec
 	if (iterator || (value && PyErr_Occurred()))
 		Py_CLEAR(value);
 	if (!iterator && (value || PyErr_Occurred()))
-		r = answer(works->handler, request, value);
+		r = answer(works->handler, NULL, request, value);
 	else if (!iterator)
 		request_over(request);
 	if (r < 0) {

@@ -14,7 +14,7 @@ struct works {
 	PyObject *task_type;	/* asyncio.Task */
 	PyObject *task_names;
 	bool corked;		/* until the loop calls that */
-	bool beginning;		/* works_begin() is followed by works_uncork() */
+	bool beginning;		/* works_begin() runs handlers; works_uncork() follows */
 };
 
 extern PyType_Spec work_spec;

@@ -103,7 +103,10 @@ class Busy(BusError):
 
 
 class NotPermitted(BusError):
-    """The bus or the id belongs to another user, or claiming the id needs a grant."""
+    """The bus or the id belongs to another user, or claiming the id needs a grant.
+
+    Or the bus was opened before a fork, by the parent of this process.
+    """
 
     errno = _errno.EACCES
 

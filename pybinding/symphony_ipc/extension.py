@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The other side: a process that is an extension, written in Python."""
 
+import functools
 import os
 import signal
 import threading
@@ -10,6 +11,38 @@ from . import _symphony, errors
 RECOVERIES = ("fail", "requeue", "reissue")
 
 _CO_COROUTINE = 0x80
+
+# The signals that stop run(), with the handlers that it replaces.
+_STOPPING = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+
+# Those that a run() of this process has taken: number: by an event loop?
+_taken = {}
+
+
+_forking = threading.local()
+
+
+def _before_fork():
+    """None may come to the child before it has them back."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _taken)
+
+
+def _after_fork():
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _after_fork_in_child():
+    """There the signals would stop nothing, or the parent's loop."""
+    if any(_taken.values()):
+        signal.set_wakeup_fd(-1)
+    for number in _taken:
+        signal.signal(number, _STOPPING[number])
+    _taken.clear()
+    _after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork,
+                    after_in_child=_after_fork_in_child)
 
 
 def _is_async(function):
@@ -127,11 +160,11 @@ class Extension:
         detached=True makes it for nothing. In an extension of plain functions that
         is so for call(); what send_message() does there is always detached.
         """
-        if self._client is None:
+        if self._client is None or self._client.closed:
             from .bus import IPCBus
 
             self._client = IPCBus(self._bus_name, pit=False, owner=self._options["owner"])
-            if self._server is not None:
+            if self._server is not None and not self._server.inherited:
                 self._client._share(self._server, *self._shared)
         return self._client
 
@@ -151,10 +184,14 @@ class Extension:
             asyncio.run(self._serve(_signals()))
             return
         self._server = self._open()
+        signals = _signals()
         try:
             self._share()
-            self._server.serve(*_signals())
+            _taken.update(dict.fromkeys(signals, False))
+            self._server.serve(*signals)
         finally:
+            for number in signals:
+                _taken.pop(number, None)
             self._close()
 
     def main(self, argv=None):
@@ -209,10 +246,15 @@ class Extension:
         self._served().drain(True)
 
     def stop(self):
-        """Make run() return after what is being served, and what is queued here."""
+        """Make run() return after what is being served, and what is queued here.
+
+        From any thread. A second stop() cancels the async handlers that still run.
+        """
+        if self._server is None or self._server.inherited:
+            return
         if self._stop is not None:
-            self._stop.set()
-        elif self._server is not None:
+            self._stop()
+        else:
             self._server.stop()
 
     async def _serve(self, signals):
@@ -220,9 +262,31 @@ class Extension:
 
         loop = asyncio.get_running_loop()
         self._server = server = self._open()
-        self._stop = stop = asyncio.Event()
+        descriptor = server.fileno()
+        stop = asyncio.Event()
+        asked = False
         ended = []
         caught = []
+
+        def on_stop():
+            nonlocal asked
+            if asked:
+                for task in server.tasks():
+                    task.cancel()
+            asked = True
+            stop.set()
+
+        def on_signal(number):
+            """The second one of a kind has its default effect."""
+            give_back(number)
+            on_stop()
+
+        def give_back(number):
+            caught.remove(number)
+            loop.remove_signal_handler(number)
+            _taken.pop(number, None)
+
+        self._stop = functools.partial(loop.call_soon_threadsafe, on_stop)
 
         def process():
             """How many requests there were."""
@@ -240,24 +304,29 @@ class Extension:
         try:
             self._share(process, ended)
             for number in signals:
-                loop.add_signal_handler(number, stop.set)
+                loop.add_signal_handler(number, on_signal, number)
                 caught.append(number)
-            loop.add_reader(server.fileno(), process)
+                _taken[number] = True
+            loop.add_reader(descriptor, process)
             await stop.wait()
             server.unclaim()
             while process() or server.tasks():
                 if tasks := server.tasks():
                     await asyncio.wait(tasks)
         finally:
-            if tasks := server.tasks():
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-            loop.remove_reader(server.fileno())
-            for number in caught:
-                loop.remove_signal_handler(number)
             self._stop = None
-            self._close()
+            try:
+                if tasks := server.tasks():
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks)
+            finally:
+                # The loop of a child that was forked has the parent's epoll.
+                if not server.inherited:
+                    loop.remove_reader(descriptor)
+                    for number in list(caught):
+                        give_back(number)
+                self._close()
 
     def _set(self, recovery, takeover, grant):
         _check_options(recovery, grant)
@@ -270,6 +339,8 @@ class Extension:
         return self._server
 
     def _open(self):
+        if self._server is not None and self._server.inherited:
+            self._server = self._stop = self._client = None
         if self._server is not None:
             raise RuntimeError(f"'{self.id}' is served already")
         # Not for what the extension starts.
@@ -279,7 +350,7 @@ class Extension:
             if grant is not None and not (grant.isascii() and grant.isdecimal()
                                           and len(grant) < 10):
                 raise ValueError(f"SYMPHONY_GRANT is {grant!r}: expected a descriptor")
-            options["grant"] = -1 if grant is None else int(grant)
+            options["grant"] = None if grant is None else int(grant)
         return _symphony.Server(self.id, self._methods, self._message, _failed,
                                 bus=self._bus_name, **options)
 
@@ -326,6 +397,5 @@ def _signals():
     """Those that stop run(): where nobody else has taken them."""
     if threading.current_thread() is not threading.main_thread():
         return ()
-    defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    return tuple(int(number) for number, handler in defaults.items()
+    return tuple(int(number) for number, handler in _STOPPING.items()
                  if signal.getsignal(number) is handler)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the tests share: a bus of their own, and extensions in processes of their own."""
 
+import asyncio
 import itertools
 import os
 import pathlib
@@ -29,6 +30,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("device"):
             item.add_marker(pytest.mark.skip(reason="no /dev/symphony"))
+
+
+def awaited(call):
+    """The answer, of an event loop of its own."""
+
+    async def main():
+        return await call
+
+    return asyncio.run(main())
 
 
 def new_bus_name():

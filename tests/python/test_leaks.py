@@ -144,7 +144,7 @@ def test_chains_that_are_answered_given_up_and_fail(bus):
     @outer.method(name="work")
     async def outer_work(**params):
         await outer.bus["inner"](idempotent=True).work(**params)
-        return await asyncio.create_task(outer.bus["inner"](detached=True).work(seconds=0))
+        return await asyncio.ensure_future(outer.bus["inner"](detached=True).work(seconds=0))
 
     async def batch():
         call, late = bus["outer"], bus["outer"](timeout=0.02)

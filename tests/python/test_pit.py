@@ -11,6 +11,7 @@ import time
 import pytest
 
 import symphony_ipc
+from conftest import awaited
 
 
 def never():
@@ -25,7 +26,7 @@ def test_an_answer_at_once_needs_no_loop(pit):
     call = pit.send_message("pit_echo", {"a": 1})
     assert call.done()
     with pytest.raises(StopIteration) as stop:
-        call.send(None)
+        next(call)
     assert stop.value.value == {"a": 1}
 
 
@@ -73,12 +74,15 @@ def test_a_thousand_are_in_flight(pit):
 def test_it_works_wherever_asyncio_takes_an_awaitable(pit):
     async def main():
         message = later(1, "v")
-        assert await asyncio.create_task(pit.send_message("pit_echo", message)) == "v"
+        assert await asyncio.ensure_future(pit.send_message("pit_echo", message)) == "v"
         assert await asyncio.wait_for(pit.send_message("pit_echo", message), 30) == "v"
         assert await asyncio.shield(pit.send_message("pit_echo", message)) == "v"
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(pit.send_message("pit_echo", message))
+            task = group.create_task(asyncio.wait_for(pit.send_message("pit_echo", message), None))
         assert task.result() == "v"
+        calls = {asyncio.ensure_future(pit.send_message("pit_echo", message)) for _ in range(3)}
+        done, pending = await asyncio.wait(calls)
+        assert done == calls and not pending
         for next_one in asyncio.as_completed([pit.send_message("pit_echo", message)]):
             assert await next_one == "v"
 
@@ -99,7 +103,7 @@ def test_one_call_can_have_many_waiters(pit):
 
 def test_a_second_loop_can_follow_a_first(pit):
     for i in range(3):
-        assert asyncio.run(pit.send_message("pit_echo", later(1, i))) == i
+        assert awaited(pit.send_message("pit_echo", later(1, i))) == i
 
 
 def test_two_loops_in_two_threads(pit):
@@ -144,7 +148,7 @@ def test_an_error_reply_is_an_exception(pit):
     assert caught.value.data == message["params"]
     assert caught.value.extension_id == "pit_echo"
     with pytest.raises(symphony_ipc.ExtensionError):
-        asyncio.run(pit.send_message("pit_echo", message))
+        awaited(pit.send_message("pit_echo", message))
 
 
 def test_an_error_with_data_too_deep_is_told_without_them(pit):
@@ -172,7 +176,7 @@ def test_arguments_are_checked(pit):
 def test_waiting_needs_a_loop(pit):
     call = pit.send_message("pit_echo", never())
     with pytest.raises(RuntimeError, match="running event loop"):
-        call.send(None)
+        next(call)
     assert call.cancel()
 
 
@@ -199,7 +203,7 @@ def test_timeout_of_a_blocking_call(pit):
 
 def test_timeout_of_an_awaited_call(pit):
     with pytest.raises(TimeoutError):
-        asyncio.run(pit.send_message("pit_echo", never(), timeout=0.05))
+        awaited(pit.send_message("pit_echo", never(), timeout=0.05))
     wait_for_cancelled(pit, 1)
 
 
@@ -238,7 +242,7 @@ def test_cancelling_the_task_cancels_the_call(pit):
 
 def test_cancelling_a_task_before_it_began_cancels_the_call(pit):
     async def main():
-        task = asyncio.create_task(pit.send_message("pit_echo", never()))
+        task = asyncio.ensure_future(pit.send_message("pit_echo", never()))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import symphony_ipc
-from conftest import serve_for_module
+from conftest import awaited, serve_for_module
 
 pytestmark = pytest.mark.device
 shared_plain = serve_for_module("plain")
@@ -50,7 +50,7 @@ def test_awaited(shared_plain):
 def test_sent_before_there_is_a_loop(shared_plain):
     bus = shared_plain
     for i in range(3):
-        assert asyncio.run(bus.send_message("plain", i)) == i
+        assert awaited(bus.send_message("plain", i)) == i
 
 
 def test_a_thousand_are_in_flight(shared_plain):
@@ -80,14 +80,14 @@ def test_large_answers(shared_plain):
     bus = shared_plain
     text = "x" * 200_000
     assert bus.call("plain", say(text), reply_max=300_000) == text
-    assert asyncio.run(bus.send_message("plain", say(text), reply_max=300_000)) == text
+    assert awaited(bus.send_message("plain", say(text), reply_max=300_000)) == text
 
 
 def test_messages_larger_than_a_pool(shared_plain):
     bus = shared_plain
     text = "x" * (1 << 22)
     assert bus.call("plain", say(text)) == text
-    assert asyncio.run(bus.send_message("plain", say(text))) == text
+    assert awaited(bus.send_message("plain", say(text))) == text
 
 
 def test_the_pit_serves_other_processes_while_python_waits(shared_mixed):
@@ -118,7 +118,7 @@ def test_an_id_nobody_ever_served(bus):
         bus.call("nobody", {})
     assert caught.value.extension_id == "nobody"
     with pytest.raises(symphony_ipc.UnknownExtension):
-        asyncio.run(bus.send_message("nobody", {}))
+        awaited(bus.send_message("nobody", {}))
 
 
 def test_no_replica_any_more(plain, bus):
@@ -168,13 +168,13 @@ def test_timeouts(shared_plain):
     assert isinstance(caught.value, TimeoutError)
     assert not caught.value.retry_safe and "may still do the work" in str(caught.value)
     with pytest.raises(symphony_ipc.Timeout):
-        asyncio.run(bus.send_message("plain", nap(1), timeout=0.1))
+        awaited(bus.send_message("plain", nap(1), timeout=0.1))
 
 
 def test_cancelling_the_task_cancels_the_call(shared_plain):
     bus = shared_plain
     async def main():
-        task = asyncio.create_task(bus.send_message("plain", nap(1)))
+        task = asyncio.ensure_future(bus.send_message("plain", nap(1)))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

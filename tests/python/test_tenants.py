@@ -7,6 +7,7 @@ import os
 import pytest
 
 import symphony_ipc
+from conftest import awaited
 from symphony_ipc import errors
 
 pytestmark = pytest.mark.device
@@ -138,7 +139,7 @@ class TestLimits:
             bus.call("plain", 1, reply_max=1 << 30)
         assert caught.value.limit == "reply"
         with pytest.raises(symphony_ipc.TooLarge) as caught:
-            asyncio.run(bus.send_message("plain", 1, reply_max=1 << 30))
+            awaited(bus.send_message("plain", 1, reply_max=1 << 30))
         assert caught.value.limit == "reply"
 
     def test_other_errors_name_none(self, bus):

@@ -56,7 +56,10 @@ def deadline_in_thread():
 
 @ext.method
 def deadline_awaited():
-    return asyncio.run(ext.bus.send_message(following, {"method": "deadline"}))
+    async def ask():
+        return await ext.bus.send_message(following, {"method": "deadline"})
+
+    return asyncio.run(ask())
 
 
 @ext.method
