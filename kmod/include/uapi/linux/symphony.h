@@ -197,7 +197,8 @@ enum symphony_limit {
  *	ECONNRESET (a replica that had received the request died),
  *	ECONNABORTED (the replica died, and none had received the request),
  *	ETIMEDOUT (the deadline passed; a replica may have received the
- *	request), ETIME (the deadline passed, and none had), ECANCELED, EMSGSIZE (the reply was larger than the room; see @needed),
+ *	request), ETIME (the deadline passed, and none had), ECANCELED,
+ *	EMSGSIZE (the reply was larger than the room; see @needed),
  *	ECONNREFUSED (the activator gave the service up). CANCELLED: likewise;
  *	ESHUTDOWN when the caller died
  * @needed: REPLY with EMSGSIZE: the @reply_max that would have held it; 0: it
