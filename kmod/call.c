@@ -557,12 +557,14 @@ static void put_files(struct symp_call *call)
 
 /*
  * What was taken off its server goes to no other: end it, and drop the reference
- * that the server had. May sleep.
+ * that the server had. A call that ends already has its own reason: the one that
+ * ends it settles the outcome. May sleep.
  */
 void symp_call_give_up(struct symp_call *call, int status)
 {
 	put_files(call);
-	symp_call_finish(call, status, 0);
+	if (!READ_ONCE(call->ending))
+		symp_call_finish(call, status, 0);
 	symp_call_put(call);
 }
 
@@ -635,7 +637,9 @@ static int call_join_parent(struct symp_call *call, u64 id, u32 slot)
 	lockdep_assert_held(&ep->lock);
 	s = symp_pool_find(ep->pool, slot, SYMP_REQUEST);
 	parent = s && s->kernel ? s->owner : NULL;
-	if (!parent || parent->id != id || parent->queued)
+	/* One that ends may be attached still. */
+	if (!parent || parent->id != id || parent->queued ||
+	    READ_ONCE(parent->ending))
 		return -ESRCH;
 	if (parent->deadline &&
 	    (!call->deadline || parent->deadline < call->deadline))
