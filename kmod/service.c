@@ -293,8 +293,8 @@ err_uncharge:
 	return ERR_PTR(-ENOMEM);
 }
 
-/* A claim that ended, or that was none, and was not taken over. Does not sleep. */
-static void claim_free(struct symp_claim *claim)
+/* What was charged for a claim that is not taken over, and its notice, go. */
+static void claim_settle(struct symp_claim *claim)
 {
 	struct symp_endpoint *ep = claim->ep;
 	struct symp_notice *notice;
@@ -307,6 +307,12 @@ static void claim_free(struct symp_claim *claim)
 	if (notice)
 		symp_notice_free(ep, notice);
 	symp_account_uncharge(ep->account, SYMP_CLAIMS, 1);
+}
+
+/* A claim that ended, or that was none, and was not taken over. Does not sleep. */
+static void claim_free(struct symp_claim *claim)
+{
+	claim_settle(claim);
 	kfree_rcu(claim, rcu);
 }
 
@@ -535,23 +541,28 @@ static struct symp_endpoint *activator_get(struct symp_service *service)
 	return claim->ep;
 }
 
+/*
+ * Settled while it stands: the claimer stays until its death has seen the end of
+ * its claims.
+ */
+static void bury_one(struct symp_claim *claim)
+{
+	if (!READ_ONCE(claim->ep->dead))
+		return;
+	claim_settle(claim);
+	claim_remove(claim);
+	kfree_rcu(claim, rcu);
+}
+
 /* End the claims of the dead, whose deaths may be a while from doing so. */
 static void bury(struct symp_service *service)
 {
-	struct symp_claim *claim = activator_of(service);
 	u32 i = nr_replicas(service);
 
-	if (claim && READ_ONCE(claim->ep->dead)) {
-		claim_remove(claim);
-		kfree_rcu(claim, rcu);
-	}
-	while (i--) {
-		claim = replica_at(service, i);
-		if (READ_ONCE(claim->ep->dead)) {
-			claim_remove(claim);
-			kfree_rcu(claim, rcu);
-		}
-	}
+	if (activator_of(service))
+		bury_one(activator_of(service));
+	while (i--)
+		bury_one(replica_at(service, i));
 }
 
 static int claim_try(struct claiming *c, struct symp_service *service,
@@ -720,8 +731,10 @@ int symp_service_drain(struct symp_endpoint *ep, u64 handle, bool resume)
 		claim = claim_of(ep, service);
 		if (!claim || claim->activates)
 			return -ENOENT;
-		WRITE_ONCE(claim->paused, !resume);
-		count_change(service);
+		if (claim->paused == resume) {
+			WRITE_ONCE(claim->paused, !resume);
+			count_change(service);
+		}
 		activator = resume ? activator_get(service) : NULL;
 	}
 	/* That stops nothing. */
@@ -767,8 +780,10 @@ int symp_service_resolve(struct symp_bus *bus, const char *name, u64 *handle)
 bool symp_replica_takes_calls(const struct symp_claim *replica)
 {
 	/* Pairs with the release in claim_end(). */
-	return !smp_load_acquire(&replica->paused) &&
-	       !READ_ONCE(replica->ep->dead);
+	if (smp_load_acquire(&replica->paused))
+		return false;
+	/* Pairs with the unlock in symp_endpoint_kill(), as a change can be before. */
+	return !smp_load_acquire(&replica->ep->dead);
 }
 
 /* The replica with the fewest calls on it; among equals, in turn. */
@@ -821,13 +836,17 @@ static struct symp_service *service_for(struct symp_endpoint *ep, u64 handle)
 		service : symp_service_by_handle(ep->bus, handle);
 }
 
+/* Changes of a service that one pick goes along with, in its RCU section. */
+#define PICK_ROUNDS	16
+
 /**
  * symp_service_pick() - choose the replica for a call
  * @args: the call
  * @pick: (out) the replica, or the activator when there is none
  *
- * Return: 0, -ENOENT (no such handle), -ECONNREFUSED (nobody), or the errno with
- * which a program does not admit the call, or refuses it.
+ * Return: 0, -ENOENT (no such handle), -ECONNREFUSED (nobody), -ESHUTDOWN (the
+ * service changes all the time: look at signals and the deadline, and pick again),
+ * or the errno with which a program does not admit the call, or refuses it.
  */
 int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick)
 {
@@ -835,7 +854,7 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 	struct symp_claim *replica, *claim;
 	struct symp_endpoint *ep = NULL;
 	struct symp_service *service;
-	u32 changes;
+	u32 changes, rounds = PICK_ROUNDS;
 	int err;
 
 	guard(rcu)();
@@ -847,7 +866,7 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		if (err)
 			goto refused;
 	}
-	for (;;) {
+	do {
 		/* Pairs with the release in count_change(). */
 		changes = smp_load_acquire(&service->changes);
 		replica = choose(service, rcu_dereference(service->replicas),
@@ -870,8 +889,11 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		/* Getting it fails when it died this moment. */
 		if (changes == READ_ONCE(service->changes) &&
 		    symp_endpoint_get_live(ep))
-			break;
-	}
+			goto picked;
+	} while (--rounds);
+	return -ESHUTDOWN;
+
+picked:
 	/* A service that somebody serves was made for good. */
 	if (READ_ONCE(call->caller->service) != service)
 		/* For other threads' dependent reads of what it points to. */
