@@ -770,6 +770,9 @@ static int device_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (issue_flags & IO_URING_F_CANCEL)
 		return symp_uring_cancel(cmd);
+	/* Its endpoint can be dead any moment: see all_threads_exit(). */
+	if (current->flags & (PF_POSTCOREDUMP | PF_EXITING))
+		return -ECANCELED;
 	if (cmd->flags & IORING_URING_CMD_FIXED ||
 	    (symp_uring_is_multishot(cmd) && cmd->cmd_op != SYMPHONY_IOC_RECV))
 		return -EINVAL;

@@ -32,8 +32,6 @@
 
 /* Between looks at whether owners are dying. */
 #define LOOK_JIFFIES	(HZ / 5)
-/* Endpoints whose owners are looked at under one hold of the lock. */
-#define LOOK_STEP	64
 
 static LIST_HEAD(endpoints);
 static u32 nr_endpoints;
@@ -44,7 +42,8 @@ static DECLARE_DELAYED_WORK(look_work, look);
 
 /*
  * Have all threads of a process begun to exit, or to wait for its core dump? Then
- * none of them is in an operation, or begins one. SIGNAL_GROUP_EXIT is set by the
+ * none of them is in an operation, or begins one (a ring's command could still begin:
+ * device_uring_cmd() refuses it). SIGNAL_GROUP_EXIT is set by the
  * signal or the exit that ends the process, and stays. That is not enough: a
  * thread in an operation sees it only when the operation ends.
  */
@@ -80,42 +79,32 @@ static bool is_dying(struct symp_endpoint *ep)
 	       (mm && mm != ep->mm);
 }
 
-/* The next of @left endpoints with such an owner, referenced; or NULL. */
-static struct symp_endpoint *next_dying(u32 *left)
+/* The endpoint whose owner was not looked at for the longest time, or NULL. */
+static struct symp_endpoint *next_endpoint(void)
 {
 	struct symp_endpoint *ep;
-	u32 i;
 
 	guard(spinlock)(&endpoints_lock);
-	for (i = 0; i < LOOK_STEP && *left; i++, --*left) {
-		if (list_empty(&endpoints)) {
-			*left = 0;
-			break;
-		}
-		ep = list_first_entry(&endpoints, struct symp_endpoint,
+	ep = list_first_entry_or_null(&endpoints, struct symp_endpoint,
 				      looked_after);
-		list_move_tail(&ep->looked_after, &endpoints);
-		if (is_dying(ep)) {
-			--*left;
-			/* It is on the list: the file, or the kill, has one. */
-			symp_endpoint_get(ep);
-			return ep;
-		}
-	}
-	return NULL;
+	if (!ep)
+		return NULL;
+	list_move_tail(&ep->looked_after, &endpoints);
+	/* It is on the list: the file, or the kill, has a reference. */
+	symp_endpoint_get(ep);
+	return ep;
 }
 
+/* A process can have many threads: no lock is held while they are looked at. */
 static void look(struct work_struct *work)
 {
 	u32 left = READ_ONCE(nr_endpoints);
 	struct symp_endpoint *ep;
 
-	while (left) {
-		ep = next_dying(&left);
-		if (ep) {
+	while (left-- && (ep = next_endpoint())) {
+		if (is_dying(ep))
 			symp_endpoint_kill(ep);
-			symp_endpoint_put(ep);
-		}
+		symp_endpoint_put(ep);
 		cond_resched();
 	}
 	if (READ_ONCE(nr_endpoints))
