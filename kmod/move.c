@@ -192,7 +192,8 @@ static void move_step(struct symp_chore *chore)
 	}
 	leave(move);
 	if (err)
-		symp_call_give_up(call, err == -EMSGSIZE ? err : -ECONNRESET);
+		symp_call_give_up(call, err == -EMSGSIZE && !call->reissues ?
+				  err : -ECONNRESET);
 	else
 		symp_call_put(call);
 	kfree(move);
@@ -313,7 +314,8 @@ void symp_move_refuse_parked(struct symp_endpoint *ep,
 			symp_room_free(ep, call->lane, call->request.offset);
 	}
 	list_for_each_entry_safe(call, next, &calls, request.node)
-		symp_call_give_up(call, -ECONNREFUSED);
+		symp_call_give_up(call, call->reissues ? -ECONNRESET :
+							 -ECONNREFUSED);
 }
 
 /**

@@ -173,12 +173,17 @@ struct symp_lane *symp_lane_get(struct symp_endpoint *receiver,
 {
 	struct symp_lane *lane = xa_load(&receiver->lanes, sender->id);
 	bool made = false;
+	int err;
 
 	if (likely(lane))
 		return lane;
-	if (symp_account_charge_patiently(sender->account, SYMP_RECORDS, 1)) {
+	/* A move is a chore, which does not wait for other chores of its user. */
+	err = current->flags & PF_KTHREAD ?
+		symp_account_charge(sender->account, SYMP_RECORDS, 1) :
+		symp_account_charge_patiently(sender->account, SYMP_RECORDS, 1);
+	if (err) {
 		*limit = SYMPHONY_LIMIT_USER_RECORDS;
-		return ERR_PTR(-EDQUOT);
+		return ERR_PTR(err);
 	}
 	lane = lane_make(receiver, sender, &made);
 	if (!made)
