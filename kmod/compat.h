@@ -97,12 +97,17 @@ static inline bool symp_uring_is_multishot(const struct io_uring_cmd *cmd)
 #endif
 
 /*
- * The scheduler's flags for "the waker is about to sleep" and "on this CPU".
- * They live in kernel/sched/sched.h, but default_wake_function(), which is
- * exported, takes and checks them (it warns of any other).
+ * WF_SYNC | WF_CURRENT_CPU: the waker is about to sleep, and the wakee is to run on
+ * this CPU. The scheduler defines the flags in kernel/sched/sched.h, for itself, but
+ * default_wake_function(), which is exported, takes and checks them (it warns of
+ * any other). Look there before you raise the version. In a newer kernel a wakeup
+ * has no flags, which is slower and always right.
  */
-#define SYMP_WF_SYNC		0x10
-#define SYMP_WF_CURRENT_CPU	0x40
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 4, 0)
+#define SYMP_WF_HANDOFF		(0x10 | 0x40)
+#else
+#define SYMP_WF_HANDOFF		0
+#endif
 
 /* Wake @task, which may be exiting: the caller is in an RCU read section. */
 static inline void symp_wake(struct task_struct *task, bool handoff)
@@ -110,7 +115,7 @@ static inline void symp_wake(struct task_struct *task, bool handoff)
 	struct wait_queue_entry entry = { .private = task };
 
 	default_wake_function(&entry, TASK_NORMAL,
-			      handoff ? SYMP_WF_SYNC | SYMP_WF_CURRENT_CPU : 0,
+			      handoff ? SYMP_WF_HANDOFF : 0,
 			      NULL);
 }
 
