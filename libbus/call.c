@@ -29,6 +29,22 @@ static void give_up(struct sbus *bus, struct symphony_call *call)
 		release_offset(bus, arg.offset);
 }
 
+/*
+ * Ask the user whether to go on. While the kernel has no call, sbus_cancel_trigger()
+ * has nothing to wait for: the user can be the one that triggers.
+ */
+static int interrupted(struct sbus *bus, const struct sbus_request *request,
+		       struct symphony_call *call)
+{
+	bool none = request->cancel && !call->id;
+	int stop;
+
+	if (none)
+		cancel_leave(request->cancel);
+	stop = request->interrupted(request->interrupted_data);
+	return none && !stop ? cancel_enter(request->cancel, bus, call) : stop;
+}
+
 /* CALL until there is an outcome (0, in @call) or a reason why there is none. */
 static int call_until_over(struct sbus *bus, const struct sbus_request *request,
 			   const struct sbus_message *parent, struct symphony_call *call)
@@ -48,7 +64,7 @@ static int call_until_over(struct sbus *bus, const struct sbus_request *request,
 		if (request->cancel && cancel_triggered(request->cancel))
 			stop = -ECANCELED;
 		else if (request->interrupted)
-			stop = request->interrupted(request->interrupted_data);
+			stop = interrupted(bus, request, call);
 		else
 			stop = 0;
 		if (stop) {
