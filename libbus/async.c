@@ -195,7 +195,7 @@ static int send_chained_locked(struct sbus *bus, struct sbus_slot *slot,
 {
 	int r = send_locked(bus, slot);
 
-	if (likely(r != -ESRCH || !slot->call.parent))
+	if (likely(r != -ESRCH || !slot->call.parent || slot->state == SLOT_DONE))
 		return r;
 	if (!parent)
 		parent = idmap_get(&bus->entered, slot->call.parent);
@@ -464,12 +464,12 @@ static int start_locked(struct sbus *bus, struct sbus_slot *slot, struct sbus_me
 	if (likely(list_empty(&slot->service->waiting) && !corked)) {
 		list_add_tail(&slot->node, &bus->calls);
 		r = send_chained_locked(bus, slot, parent);
+		/* Closing can have told its callback meanwhile. */
+		if (unlikely(r && slot->state == SLOT_DONE))
+			return 0;
 	}
 	if (unlikely(no_room(r)))
 		r = queue_locked(bus, slot, parent, corked ? 0 : r);
-	/* Closing can have told its callback meanwhile. */
-	if (unlikely(r && slot->state == SLOT_DONE))
-		return 0;
 	if (unlikely(r)) {
 		list_del(&slot->node);
 		slot->state = SLOT_DONE;
@@ -698,7 +698,7 @@ uint64_t async_timeout(struct sbus *bus)
 	return timeout;
 }
 
-void async_give_up_all(struct sbus *bus)
+void async_give_up_all(struct sbus *bus, bool cancel)
 {
 	struct list *node, all;
 
@@ -717,8 +717,11 @@ void async_give_up_all(struct sbus *bus)
 	while ((node = list_pop(&bus->blocked))) {
 		struct service *service = container_of(node, struct service, blocked);
 
-		while ((node = list_pop(&service->waiting)))
+		while ((node = list_pop(&service->waiting))) {
+			/* Callbacks can cancel those that are still to be told. */
+			container_of(node, struct sbus_slot, node)->state = SLOT_OVER;
 			list_add_tail(node, &all);
+		}
 	}
 	bus->nr_waiting = 0;
 	bus->retry_at = bus->first_deadline = UINT64_MAX;
@@ -729,8 +732,7 @@ void async_give_up_all(struct sbus *bus)
 		slot->unsure = slot->state == SLOT_SENDING;
 		slot->state = SLOT_DONE;
 		bus_unlock(bus);
-		/* A message that is kept keeps the endpoint, and with it the call. */
-		if (sent)
+		if (sent && cancel)
 			cancel_sent(bus, slot->id, slot->call.slot);
 		free(slot->body);
 		slot->body = NULL;

@@ -23,7 +23,7 @@ void async_parent_over_locked(struct sbus *bus, uint64_t id, int reason);
 /* By when to call that: UINT64_MAX for never, 0 for now. */
 uint64_t async_timeout(struct sbus *bus);
 /* The outcome of every call that has none is -ESHUTDOWN. */
-void async_give_up_all(struct sbus *bus);
+void async_give_up_all(struct sbus *bus, bool cancel);
 void async_spares_free(struct sbus *bus);
 
 #endif /* LIBBUS_ASYNC_H */

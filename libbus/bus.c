@@ -170,6 +170,18 @@ SBUS_API struct sbus *sbus_ref(struct sbus *bus)
 	return bus;
 }
 
+/*
+ * Without @cancel the endpoint is about to end, which tells the replicas. With it,
+ * somebody can keep a message, which keeps the endpoint, and with it the calls.
+ */
+static void give_up(struct sbus *bus, bool cancel)
+{
+	if (atomic_exchange(&bus->closed, true))
+		return;
+	watch_forget_all(bus);
+	async_give_up_all(bus, cancel);
+}
+
 SBUS_API struct sbus *sbus_unref(struct sbus *bus)
 {
 	if (!bus || bus_is_foreign(bus) ||
@@ -178,7 +190,7 @@ SBUS_API struct sbus *sbus_unref(struct sbus *bus)
 	/* Callbacks of what is given up can use the connection: it lives on. */
 	if (!atomic_load(&bus->closed)) {
 		atomic_store(&bus->refs, 1);
-		sbus_close(bus);
+		give_up(bus, false);
 		return sbus_unref(bus);
 	}
 	bus_free(bus);
@@ -187,10 +199,8 @@ SBUS_API struct sbus *sbus_unref(struct sbus *bus)
 
 SBUS_API void sbus_close(struct sbus *bus)
 {
-	if (bus_is_foreign(bus) || atomic_exchange(&bus->closed, true))
-		return;
-	watch_forget_all(bus);
-	async_give_up_all(bus);
+	if (!bus_is_foreign(bus))
+		give_up(bus, true);
 }
 
 SBUS_API uint64_t sbus_endpoint(const struct sbus *bus)

@@ -209,14 +209,17 @@ SBUS_API void sbus_pit_stop(struct sbus_pit *pit)
 {
 	struct sbus *bus;
 
-	if (pit_is_foreign(pit) || !pit->started)
+	if (pit_is_foreign(pit))
 		return;
+	/* A stop can come while sbus_pit_serve() begins: the server is then left. */
 	if (pit->has_server) {
 		sbus_stop(pit->served);
 		pthread_join(pit->server, NULL);
 		pit->has_server = false;
 		pit_serve_end(pit);
 	}
+	if (!pit->started)
+		return;
 	stop_before(pit, NULL);
 	callers_forget(pit);
 	clock_stop(&pit->clock);
