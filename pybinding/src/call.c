@@ -94,11 +94,18 @@ void call_end_shared(struct bus *bus)
 	struct call *call;
 
 	while ((call = bus->shared_calls)) {
+		Py_INCREF(call);
+		errors_raise_text(call->st, -ESHUTDOWN, NULL, "the bus was closed");
+		/* That runs Python: an outcome can have come meanwhile. */
+		if (!call->shared) {
+			PyErr_Clear();
+			Py_DECREF(call);
+			continue;
+		}
 		/* What is fetched later finds that it is too late. */
 		sbus_slot_cancel(call->slot);
-		call_list_add(&bus->finished, (struct call *)Py_NewRef(call));
-		errors_raise_text(call->st, -ESHUTDOWN, NULL, "the bus was closed");
 		call_finish(call, NULL);
+		call_list_add(&bus->finished, call);
 	}
 }
 

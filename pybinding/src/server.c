@@ -281,6 +281,12 @@ static int begin(struct server *server, PyObject *queue, PyObject *ended, PyObje
 		PyObject *request = PyList_GET_ITEM(queue, i), *id;
 		int over = 0;
 
+		/* A handler forked, and this is the child. */
+		if (fork_since(server->forks)) {
+			fork_raise(server->st, NULL);
+			return -1;
+		}
+
 		if (PyList_GET_SIZE(ended)) {
 			id = request_id(request);
 			over = id ? PySequence_Contains(ended, id) : -1;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The other side: a process that is an extension, written in Python."""
 
+import contextlib
 import functools
 import os
 import signal
@@ -250,12 +251,15 @@ class Extension:
 
         From any thread. A second stop() cancels the async handlers that still run.
         """
-        if self._server is None or self._server.inherited:
+        server, stop = self._server, self._stop
+        if server is None or server.inherited:
             return
-        if self._stop is not None:
-            self._stop()
+        if stop is None:
+            server.stop()
         else:
-            self._server.stop()
+            # The loop is closed: it has stopped.
+            with contextlib.suppress(RuntimeError):
+                stop()
 
     async def _serve(self, signals):
         import asyncio
