@@ -25,7 +25,7 @@ FIXTURE(limits)
 static struct sbus *open_pool(uint32_t flags, uint32_t pool_size, struct sbus_error *error)
 {
 	struct sbus_params params = {
-		.size = sizeof(params), .flags = flags, .bus = test_bus(), .mode = 0666,
+		.size = sizeof(params), .flags = flags ?: SBUS_OPEN_ANY_OWNER, .bus = test_bus(), .mode = 0666,
 		.pool_size = pool_size, .sealed_min = UINT32_MAX,
 	};
 	struct sbus *bus = NULL;

@@ -72,24 +72,25 @@ FIXTURE(memory)
 FIXTURE_VARIANT(memory)
 {
 	const char *id;
+	const char *config;
 	void (*use)(struct sim *sim);
 	bool all;
 };
 
 FIXTURE_VARIANT_ADD(memory, pools_one) {
-	.id = "pool_manager", .use = use_pools,
+	.id = "pool_manager", .config = "{\"capacity\":4}", .use = use_pools,
 };
 
 FIXTURE_VARIANT_ADD(memory, pools_all) {
-	.id = "pool_manager", .use = use_pools, .all = true,
+	.id = "pool_manager", .config = "{\"capacity\":4}", .use = use_pools, .all = true,
 };
 
 FIXTURE_VARIANT_ADD(memory, workflows_one) {
-	.id = "dag_tracker", .use = use_workflows,
+	.id = "dag_tracker", .config = "{}", .use = use_workflows,
 };
 
 FIXTURE_VARIANT_ADD(memory, workflows_all) {
-	.id = "dag_tracker", .use = use_workflows, .all = true,
+	.id = "dag_tracker", .config = "{}", .use = use_workflows, .all = true,
 };
 
 FIXTURE_SETUP(memory)
@@ -109,7 +110,7 @@ TEST_F(memory, every_failing_allocation_leaves_one_outcome_and_nothing_behind)
 		struct sim *sim;
 
 		sim_fail_alloc(++n, variant->all);
-		sim = sim_new(variant->id, "{\"capacity\":4}");
+		sim = sim_new(variant->id, variant->config);
 		if (sim)
 			variant->use(sim);
 		failed = sim_alloc_failed();
