@@ -133,6 +133,23 @@ TEST_F(oneway, is_on_the_ledger_until_it_is_received)
 	EXPECT_TRUE(ep_is_quiet(CLIENT));
 }
 
+/*
+ * A message that was received is over, long before its deadline. A call that its
+ * timer kept would be here still when the module is unloaded, which is a warning.
+ */
+TEST_F(oneway, leaves_nothing_for_its_deadline)
+{
+	struct symphony_call call = message(self->duo.svc, "word", 4);
+
+	for (int i = 0; i < 200; i++) {
+		call.id = 0;
+		call.slot = 0;
+		call.deadline = dev_after(3600 * 1000);
+		ASSERT_EQ(0, ep_send(CLIENT, &call));
+		ASSERT_EQ(0, ep_release(SERVER, ep_next(SERVER, DEV_LONG)));
+	}
+}
+
 TEST_F(oneway, outlives_its_sender)
 {
 	__u64 before = calls_used();
@@ -219,6 +236,54 @@ TEST_F(oneway, moves_without_its_sender)
 	EXPECT_EQ(77, msg->method);
 	EXPECT_EQ(0, ep_release(&heir, msg));
 	ep_close(&sender);
+	ep_close(&heir);
+}
+
+/*
+ * One that found room is received and released while another one of the same dead
+ * sender still waits for room: what is known of the sender stays for that.
+ */
+TEST_F(oneway, waits_for_room_without_its_sender)
+{
+	static char body[20000];
+	const struct symphony_msg *held[64], *msg;
+	struct ep first, heir, sender;
+	struct symphony_call call;
+	__u64 x, y;
+	int nr = 0;
+
+	ASSERT_EQ(0, ep_join(&first, MIB));
+	ASSERT_EQ(0, ep_join(&heir, SYMPHONY_POOL_MIN));
+	ASSERT_EQ(0, ep_join(&sender, MIB));
+	ASSERT_EQ(0, ep_claim(&heir, "y", &y));
+	for (;;) {
+		call = message(y, body, 3000);
+		if (ep_send(CLIENT, &call))
+			break;
+		ASSERT_LT(nr, 64);
+		held[nr] = ep_next(&heir, DEV_LONG);
+		ASSERT_NE(NULL, held[nr++]);
+	}
+	ASSERT_LT(0, nr);
+	ASSERT_EQ(0, ep_claim_with(&first, "x", SYMPHONY_CLAIM_REQUEUE, 0, &x));
+	call = message(x, body, 4);
+	ASSERT_EQ(0, ep_send(&sender, &call));
+	call = message(x, body, sizeof(body));
+	ASSERT_EQ(0, ep_send(&sender, &call));
+	ep_close(&sender);
+	ASSERT_EQ(0, ep_claim_with(&heir, "x", SYMPHONY_CLAIM_REQUEUE, 0, &x));
+	ep_close(&first);
+	msg = ep_next(&heir, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(4, msg->body_len);
+	EXPECT_EQ(0, ep_release(&heir, msg));
+	EXPECT_TRUE(ep_is_quiet(&heir));
+	while (nr)
+		ASSERT_EQ(0, ep_release(&heir, held[--nr]));
+	msg = ep_next(&heir, DEV_LONG);
+	ASSERT_NE(NULL, msg);
+	EXPECT_EQ(sizeof(body), msg->body_len);
+	EXPECT_EQ(0, ep_release(&heir, msg));
 	ep_close(&heir);
 }
 
