@@ -51,7 +51,7 @@ static int join_failed(const struct bus_meant *meant, const struct symphony_join
 		if (!meant->any && !meant->own)
 			return sbus_error_set(error, r, "there is no bus \"%s\", which should be that of uid %u: start the program that creates it",
 					      name, meant->uid);
-		return sbus_error_set(error, r, "there is no bus \"%s\": open it with SBUS_OPEN_CREATE, or start who creates it",
+		return sbus_error_set(error, r, "there is no bus \"%s\": start the program that creates it, or create it",
 				      name);
 	case EEXIST:
 		return sbus_error_set(error, r, "there is a bus \"%s\" already, of %s", name,

@@ -431,7 +431,8 @@ TEST_F(multishot, ends_with_its_process)
 			const struct symphony_msg *msg = ep_next(CLIENT, DEV_LONG);
 
 			ASSERT_NE(NULL, msg);
-			EXPECT_EQ(-ECONNRESET, msg->status);
+			/* Whether it had been received, or not. */
+			EXPECT_TRUE(msg->status == -ECONNRESET || msg->status == -ECONNABORTED);
 			EXPECT_EQ(0, ep_release(CLIENT, msg));
 		}
 	}

@@ -19,12 +19,14 @@ static bool read_error;
 
 static void on_call(const struct symphony_call *call, bool waits, struct kernel_outcome *outcome)
 {
-	yyjson_doc *doc = yyjson_read((void *)(uintptr_t)call->body, call->body_len, 0);
-	const char *method = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "method"));
+	yyjson_doc *doc = yyjson_read((void *)(uintptr_t)call->body, call->body_len,
+				      YYJSON_READ_BIGNUM_AS_RAW);
+	yyjson_val *method = yyjson_obj_get(yyjson_doc_get_root(doc), "method");
+	const char *name = yyjson_get_str(method);
 
 	/* What is sent is JSON, and routed by the method that it names. */
 	CHECK(waits && doc && call->content_type == SBUS_JSON);
-	CHECK(call->method == (method ? sbus_method_id(method) : 0));
+	CHECK(call->method == (name ? sbus_method_id_n(name, yyjson_get_len(method)) : 0));
 	yyjson_doc_free(doc);
 	outcome->content = SBUS_JSON;
 	outcome->flags = SYMPHONY_MSG_ERROR;
@@ -37,7 +39,7 @@ static int on_reply(uint64_t id, uint32_t flags, uint32_t content, const void *b
 	(void)id;
 	CHECK(content == SBUS_JSON);
 	yyjson_doc_free(read_back);
-	read_back = yyjson_read(body, len, 0);
+	read_back = yyjson_read(body, len, YYJSON_READ_BIGNUM_AS_RAW);
 	CHECK(read_back);
 	read_error = flags & SYMPHONY_REPLY_ERROR;
 	return 0;
@@ -74,7 +76,7 @@ static int on_request(struct sbus_message *request, void *userdata)
 static bool echo(struct sbus *bus)
 {
 	struct symphony_msg msg = { .type = SYMPHONY_MSG_CALL, .content_type = SBUS_JSON };
-	yyjson_doc *doc = yyjson_read(text, text_len, 0);
+	yyjson_doc *doc = yyjson_read(text, text_len, YYJSON_READ_BIGNUM_AS_RAW);
 	bool parsed = false;
 
 	sbus_set_handler(bus, on_request, &parsed);
@@ -253,7 +255,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	parsed = echo(bus);
 	errors(bus, parsed);
 	if (parsed) {
-		doc = yyjson_read(text, text_len, 0);
+		doc = yyjson_read(text, text_len, YYJSON_READ_BIGNUM_AS_RAW);
 		calls(bus, yyjson_doc_get_root(doc));
 		members(yyjson_doc_get_root(doc));
 	}

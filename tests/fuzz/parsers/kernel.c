@@ -244,6 +244,8 @@ static int operate(unsigned long operation, void *arg)
 	case SYMPHONY_IOC_JOIN:
 		((struct symphony_join *)arg)->pool_size = POOL_SIZE;
 		((struct symphony_join *)arg)->endpoint = 1;
+		((struct symphony_join *)arg)->bus_flags = SYMPHONY_BUS_MINE |
+							  SYMPHONY_BUS_CREATED;
 		return 0;
 	case SYMPHONY_IOC_CLAIM:
 	case SYMPHONY_IOC_RESOLVE:
