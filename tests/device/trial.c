@@ -255,8 +255,13 @@ bool trial_same_use(const struct symphony_query *a, const struct symphony_query 
 {
 	struct symphony_query x = *a, y = *b;
 
-	/* A lot of calls stays charged as long as the endpoint lives. */
-	if (!calls)
+	/*
+	 * A lot of calls stays charged as long as the endpoint lives, and so does the
+	 * record of it at another one.
+	 */
+	if (!calls) {
 		x.user_calls.used = y.user_calls.used = 0;
+		x.user_records.used = y.user_records.used = 0;
+	}
 	return !memcmp(&x, &y, sizeof(x));
 }

@@ -257,7 +257,7 @@ TEST_F(faults, leave_nothing_of_a_large_body)
 			break;
 	}
 	EXPECT_LT(nth, MOST);
-	EXPECT_LT(3, errors);
+	EXPECT_LE(3, errors);
 	TH_LOG("%d things failed, %d were errors", nth - 1, errors);
 }
 

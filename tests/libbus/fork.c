@@ -318,6 +318,12 @@ TEST_F(forked, child_of_a_busy_parent_does_not_wait_for_its_locks)
 
 static atomic_int forked_pid;
 
+/* What a child drops is freed with its process: it has no leaks to look for. */
+static void leave_at_once(void)
+{
+	_exit(0);
+}
+
 static int fork_and_return(struct sbus_message *request, void *userdata)
 {
 	pid_t pid;
@@ -328,7 +334,7 @@ static int fork_and_return(struct sbus_message *request, void *userdata)
 		if (pid)
 			forked_pid = pid;
 		else
-			alarm(10);
+			OR_EXIT(!atexit(leave_at_once) && !alarm(10));
 	}
 	return sbus_reply_raw(request, "x", 1);
 }

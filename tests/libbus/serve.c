@@ -114,15 +114,20 @@ static int other_user(void)
 	return setuid(65534);
 }
 
+/* AddressSanitizer itself needs memory. */
+#ifndef __SANITIZE_ADDRESS__
 static int no_memory(void)
 {
 	return setrlimit(RLIMIT_AS, &(struct rlimit){ 0, 0 });
 }
+#endif
 
 FIXTURE_VARIANT_ADD(confined, without_descriptors) { .confine = no_descriptors };
 FIXTURE_VARIANT_ADD(confined, in_another_root) { .confine = other_root };
 FIXTURE_VARIANT_ADD(confined, as_another_user) { .confine = other_user };
+#ifndef __SANITIZE_ADDRESS__
 FIXTURE_VARIANT_ADD(confined, without_memory) { .confine = no_memory };
+#endif
 
 FIXTURE_SETUP(confined)
 {
