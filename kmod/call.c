@@ -789,7 +789,8 @@ int symp_call_route(struct symp_call *call, const struct symp_route_args *args,
 }
 
 /* Write into a request's header what depends on the server: sender and clock. */
-void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
+static __always_inline void address(const struct symp_call *call,
+				    struct symphony_msg *msg)
 {
 	const struct symp_identity *from = &call->lane->sender;
 
@@ -798,6 +799,11 @@ void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
 	msg->uid = from->uid;
 	msg->gid = from->gid;
 	msg->deadline = symp_clock_move(call->deadline, call->server->clock);
+}
+
+void symp_call_address(const struct symp_call *call, struct symphony_msg *msg)
+{
+	address(call, msg);
 }
 
 static void write_request(struct symphony_msg *msg, struct symp_call *call,
@@ -818,7 +824,7 @@ static void write_request(struct symphony_msg *msg, struct symp_call *call,
 	msg->needed = 0;
 	msg->nr_fds = 0;
 	memset(msg->reserved, 0, sizeof(msg->reserved));
-	symp_call_address(call, msg);
+	address(call, msg);
 }
 
 /* Hold the request until there is a replica, and say so, once. */
@@ -886,6 +892,16 @@ int symp_call_attach(struct symp_call *call, bool keep)
 	return 0;
 }
 
+/* May @call, which waited for room, be delivered? */
+static noinline int admit_again(const struct symp_call *call,
+				const struct symphony_call *arg)
+{
+	if (!static_branch_unlikely(&symp_admits))
+		return 0;
+	guard(rcu)();
+	return symp_admit(call->service, call->caller, arg);
+}
+
 /*
  * Reserve, copy, publish. The copy holds nothing but a reference to the pool and
  * the slice, which is in nobody's reach. @pieces: of the body, or NULL.
@@ -909,15 +925,15 @@ call_deliver(struct symp_call *call, const struct symp_route_args *args,
 	err = symp_room_reserve(server, call->lane,
 				symp_pool_granules(arg->body_len), call, wait,
 				&call->request.offset, &pool, limit);
-	if (err == -EAGAIN && arg->flags & SYMPHONY_CALL_NOTIFY)
-		return symp_room_notify(call, symp_pool_granules(arg->body_len),
-					limit) ?: -EAGAIN;
-	if (err < 0)
-		return err;
-	/* A gate that came while it waited for room is not passed by. */
-	if (unlikely(err) && static_branch_unlikely(&symp_admits)) {
-		scoped_guard(rcu)
-			err = symp_admit(call->service, call->caller, arg);
+	if (unlikely(err)) {
+		if (err == -EAGAIN && arg->flags & SYMPHONY_CALL_NOTIFY)
+			return symp_room_notify(call,
+						symp_pool_granules(arg->body_len),
+						limit) ?: -EAGAIN;
+		if (err < 0)
+			return err;
+		/* A gate that came while it waited for room is not passed by. */
+		err = admit_again(call, arg);
 		if (err) {
 			symp_pool_put(pool);
 			goto err_free_room;

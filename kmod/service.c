@@ -836,25 +836,22 @@ static struct symp_service *service_for(struct symp_endpoint *ep, u64 handle)
 		service : symp_service_by_handle(ep->bus, handle);
 }
 
-/* Changes of a service that one pick goes along with, in its RCU section. */
-#define PICK_ROUNDS	16
-
 /**
  * symp_service_pick() - choose the replica for a call
  * @args: the call
  * @pick: (out) the replica, or the activator when there is none
  *
  * Return: 0, -ENOENT (no such handle), -ECONNREFUSED (nobody), -ESHUTDOWN (the
- * service changes all the time: look at signals and the deadline, and pick again),
- * or the errno with which a program does not admit the call, or refuses it.
+ * service changed meanwhile: look at signals and the deadline, and pick again), or
+ * the errno with which a program does not admit the call, or refuses it.
  */
 int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick)
 {
 	const struct symp_call *call = args->call;
 	struct symp_claim *replica, *claim;
-	struct symp_endpoint *ep = NULL;
+	struct symp_endpoint *ep;
 	struct symp_service *service;
-	u32 changes, rounds = PICK_ROUNDS;
+	u32 changes;
 	int err;
 
 	guard(rcu)();
@@ -866,34 +863,28 @@ int symp_service_pick(const struct symp_route_args *args, struct symp_pick *pick
 		if (err)
 			goto refused;
 	}
-	do {
-		/* Pairs with the release in count_change(). */
-		changes = smp_load_acquire(&service->changes);
-		replica = choose(service, rcu_dereference(service->replicas),
-				 args);
-		if (IS_ERR(replica)) {
-			err = PTR_ERR(replica);
-			goto refused;
-		}
-		claim = replica ?: rcu_dereference(service->activator);
-		if (!claim || (!replica && READ_ONCE(claim->ep->dead))) {
-			/* Those it saw leave can have been replaced since. */
-			if (changes != READ_ONCE(service->changes))
-				continue;
-			err = -ECONNREFUSED;
-			goto refused;
-		}
-		ep = claim->ep;
-		/* Pairs with the release in symp_endpoint_next_epoch(). */
-		pick->epoch = smp_load_acquire(&ep->epoch);
-		/* Getting it fails when it died this moment. */
-		if (changes == READ_ONCE(service->changes) &&
-		    symp_endpoint_get_live(ep))
-			goto picked;
-	} while (--rounds);
-	return -ESHUTDOWN;
-
-picked:
+	/* Pairs with the release in count_change(). */
+	changes = smp_load_acquire(&service->changes);
+	replica = choose(service, rcu_dereference(service->replicas), args);
+	if (IS_ERR(replica)) {
+		err = PTR_ERR(replica);
+		goto refused;
+	}
+	claim = replica ?: rcu_dereference(service->activator);
+	if (!claim || (!replica && READ_ONCE(claim->ep->dead))) {
+		/* Those it saw leave can have been replaced since. */
+		if (changes != READ_ONCE(service->changes))
+			return -ESHUTDOWN;
+		err = -ECONNREFUSED;
+		goto refused;
+	}
+	ep = claim->ep;
+	/* Pairs with the release in symp_endpoint_next_epoch(). */
+	pick->epoch = smp_load_acquire(&ep->epoch);
+	/* Getting it fails when it died this moment. */
+	if (unlikely(changes != READ_ONCE(service->changes) ||
+		     !symp_endpoint_get_live(ep)))
+		return -ESHUTDOWN;
 	/* A service that somebody serves was made for good. */
 	if (READ_ONCE(call->caller->service) != service)
 		/* For other threads' dependent reads of what it points to. */
