@@ -182,18 +182,22 @@ static void give_up(struct sbus *bus, bool cancel)
 	async_give_up_all(bus, cancel);
 }
 
-SBUS_API struct sbus *sbus_unref(struct sbus *bus)
+void bus_end(struct sbus *bus)
 {
-	if (!bus || bus_is_foreign(bus) ||
-	    atomic_fetch_sub_explicit(&bus->refs, 1, memory_order_acq_rel) != 1)
-		return NULL;
 	/* Callbacks of what is given up can use the connection: it lives on. */
 	if (!atomic_load(&bus->closed)) {
 		atomic_store(&bus->refs, 1);
 		give_up(bus, false);
-		return sbus_unref(bus);
+		bus_put(bus);
+	} else {
+		bus_free(bus);
 	}
-	bus_free(bus);
+}
+
+SBUS_API struct sbus *sbus_unref(struct sbus *bus)
+{
+	if (bus && !bus_is_foreign(bus))
+		bus_put(bus);
 	return NULL;
 }
 

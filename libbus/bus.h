@@ -98,6 +98,16 @@ struct sbus {
 	uint64_t first_deadline;	/* no waiting call has an earlier one */
 };
 
+/* The last reference is gone. */
+void bus_end(struct sbus *bus);
+
+/* sbus_unref(), in the process that made the connection. */
+static inline void bus_put(struct sbus *bus)
+{
+	if (unlikely(atomic_fetch_sub_explicit(&bus->refs, 1, memory_order_acq_rel) == 1))
+		bus_end(bus);
+}
+
 /* Does it belong to the process that this one was forked from? */
 static inline bool bus_is_foreign(const struct sbus *bus)
 {

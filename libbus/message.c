@@ -118,7 +118,7 @@ SBUS_API struct sbus_message *sbus_message_unref(struct sbus_message *message)
 		if (unlikely(batch.nr))
 			release_now(bus, &batch);
 	}
-	sbus_unref(bus);
+	bus_put(bus);
 	return NULL;
 }
 
