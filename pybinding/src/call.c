@@ -57,7 +57,7 @@ static void forget(struct call *call)
 	call->slot = NULL;
 	call->pending = NULL;
 	call_unshare(call);
-	if (!is_foreign(call)) {
+	if ((slot || pending) && !is_foreign(call)) {
 		sbus_slot_unref(slot);
 		sbus_pending_unref(pending);
 	}

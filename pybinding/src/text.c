@@ -14,7 +14,12 @@ const char *text_utf8(PyObject *text, const char *what)
 		PyErr_Format(PyExc_TypeError, "%s is a str, not %T", what, text);
 		return NULL;
 	}
-	utf8 = PyUnicode_AsUTF8AndSize(text, &len);
+	if (PyUnicode_IS_COMPACT_ASCII(text)) {
+		utf8 = PyUnicode_DATA(text);
+		len = PyUnicode_GET_LENGTH(text);
+	} else {
+		utf8 = PyUnicode_AsUTF8AndSize(text, &len);
+	}
 	if (utf8 && strlen(utf8) != (size_t)len) {
 		PyErr_Format(PyExc_ValueError, "%s has no NUL character, but this is %R", what, text);
 		return NULL;
