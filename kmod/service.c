@@ -333,7 +333,7 @@ static struct symp_claim *claim_of(struct symp_endpoint *ep,
 	return NULL;
 }
 
-/* Which service a program is told that @ep serves; see @serves. */
+/* Set @ep->serves, which BPF programs see. */
 static void note_served(struct symp_endpoint *ep)
 {
 	struct symp_claim *first;
@@ -587,7 +587,7 @@ static int claim_try(struct claiming *c, struct symp_service *service,
 	return 0;
 }
 
-/* What is queued at those who serve no more moves, and what was parked. */
+/* Move the queues of the replaced replicas, and the parked calls, to the new one. */
 static void claim_finish(struct claiming *c, struct symp_service *service)
 {
 	struct symp_claim *claim, *next;

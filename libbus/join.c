@@ -29,7 +29,7 @@ int bus_open_device(const char *device, struct sbus_error *error)
 	}
 }
 
-/* Whose bus it is, in words. */
+/* Names the owner of the bus in an error text. */
 static const char *owner_text(const struct symphony_join *join, char text[32])
 {
 	if (join->bus_uid == UINT32_MAX)

@@ -55,7 +55,7 @@ int bus_meant(const struct sbus_params *params, struct bus_meant *meant, struct 
 	}
 	memset(meant->name, 0, sizeof(meant->name));
 	if (name)
-		/* What is too long stays too long: it is checked later. */
+		/* Cut, but still too long: the later check refuses it. */
 		memcpy(meant->name, name, strnlen(name, SBUS_NAME_MAX + 1));
 	else
 		snprintf(meant->name, sizeof(meant->name), "symphony-%u", meant->uid);

@@ -85,7 +85,7 @@ static void notice(const struct sbus_notice *notice, void *userdata)
 	}
 }
 
-/* Who serves an id. */
+/* The process that serves an id. */
 struct rival {
 	const char *id;
 	uint64_t endpoint;	/* 0: nobody does */
@@ -113,7 +113,7 @@ static int see_endpoint(const struct sbus_endpoint_info *info, void *userdata)
 	return 0;
 }
 
-/* The Pit may not have @id: that is told better where another Pit has it. */
+/* Claiming @id was refused. If another Pit serves it, the error names its process. */
 static void name_rival(struct sbus *bus, const char *id, struct sbus_error *error)
 {
 	struct rival rival = { .id = id };

@@ -96,7 +96,7 @@ void call_end_shared(struct bus *bus)
 	while ((call = bus->shared_calls)) {
 		Py_INCREF(call);
 		errors_raise_text(call->st, -ESHUTDOWN, NULL, "the bus was closed");
-		/* That runs Python: an outcome can have come meanwhile. */
+		/* Making the error runs Python code, so an outcome can have come meanwhile. */
 		if (!call->shared) {
 			PyErr_Clear();
 			Py_DECREF(call);

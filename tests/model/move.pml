@@ -29,7 +29,7 @@ short held;
 
 mtype = { OK, ESHUTDOWN, ECANCELED, ECONNREFUSED, EINPROGRESS };
 
-/* bus->lock, and the array of replicas, which is seen without it. */
+/* The service's lock, and the array of replicas, which is read without it. */
 bool bus_lock;
 bool serves[2];
 byte version;		/* which array it is */
